@@ -1,0 +1,106 @@
+// Package ui is what people see of Corbie in a browser: the overview, hosts, graphs, problems and the capacity
+// report, and every graph also as SVG, CSV and JSON.
+//
+// Pages are HTML written by the server with pictures drawn by the server, and everything on them works without
+// JavaScript. With it, the graph page can be zoomed and pages refresh themselves. Nothing is inline, so that the
+// strictest content security policy holds. All text that came from a host is shown as text.
+package ui
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"corbie/munin"
+)
+
+// Catalog models what is known of hosts and of the graphs that they describe.
+type Catalog interface {
+	// Hosts lists every host, archived ones too.
+	Hosts(ctx context.Context) ([]munin.Host, error)
+	// Host finds one by its full path or by a short name that is unique, else munin.ErrNotFound or
+	// munin.ErrAmbiguous.
+	Host(ctx context.Context, name string) (munin.Host, error)
+	Graphs(ctx context.Context, host munin.HostID) ([]munin.Graph, error)
+	// Graph is one of them by its stored name, else munin.ErrNotFound.
+	Graph(ctx context.Context, host munin.HostID, name string) (munin.Graph, error)
+}
+
+// States models what the evaluation of warning and critical levels remembers.
+type States interface {
+	States(ctx context.Context) ([]munin.AlertState, error)
+}
+
+// Samples models the stored values: one series for every source, in the same order.
+type Samples interface {
+	Query(ctx context.Context, sources []munin.Source, r munin.Range, step time.Duration) ([]munin.Series, error)
+}
+
+// Reports models the reports that were made by schedule. A name without a report is munin.ErrNotFound.
+type Reports interface {
+	LastReport(ctx context.Context, name string) (munin.Report, error)
+}
+
+// Faults models what could not be used of the last answer of a host.
+type Faults interface {
+	Faults(ctx context.Context, host munin.HostID) ([]munin.Fault, error)
+}
+
+// Options is what a Server is made of. Catalog and Samples are needed; without one of the others the pages say
+// that there is nothing of its kind.
+type Options struct {
+	Catalog Catalog
+	Samples Samples
+	States  States
+	Reports Reports
+	Faults  Faults
+	// Ready says why the master cannot do its work yet; nil when it can. Nil means always ready.
+	Ready func(ctx context.Context) error
+	// Metrics is served at /metrics when it is not nil.
+	Metrics http.Handler
+	// Log hears of what went wrong on the server's side.
+	Log *slog.Logger
+	// Location is the time zone of pages and pictures; nil is the machine's own.
+	Location *time.Location
+	// Version is shown at the foot of every page.
+	Version string
+}
+
+// Server answers for all pages. It holds no state of its own besides the parsed templates and assets.
+type Server struct {
+	opts    Options
+	assets  *assets
+	pages   map[string]*template.Template
+	handler http.Handler
+}
+
+// New parses the templates and builds the routes; it starts nothing.
+func New(opts Options) (*Server, error) {
+	if opts.Catalog == nil || opts.Samples == nil {
+		return nil, errors.New("ui: a catalog and samples are needed")
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Location == nil {
+		opts.Location = time.Local
+	}
+	s := &Server{opts: opts}
+	var err error
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	if s.pages, err = parseTemplates(s.assets); err != nil {
+		return nil, err
+	}
+	s.handler = secure(compress(s.routes()))
+	return s, nil
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) now() time.Time { return time.Now().In(s.opts.Location) }
