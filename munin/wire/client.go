@@ -1,0 +1,495 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"corbie/munin"
+)
+
+// Reasons for which a client gives a session up. They come wrapped in a *SessionError.
+var (
+	// ErrNoBanner says that what was reached does not greet as a munin node does.
+	ErrNoBanner = errors.New("it does not greet as a munin node")
+	// ErrSilent says that nothing came for the idle limit.
+	ErrSilent = errors.New("the node hangs")
+	// ErrSlow says that something came, but the answer was not complete in time.
+	ErrSlow = errors.New("the answer came too slowly")
+	// ErrLongLine says that a line had no end within MaxLineBytes.
+	ErrLongLine = errors.New("the node sent a line without end")
+	// ErrLongReply says that an answer was longer than allowed.
+	ErrLongReply = errors.New("the answer is too long")
+	// ErrHungUp says that the node closed the connection before its answer was complete.
+	ErrHungUp = errors.New("the node closed the connection before its answer was complete")
+	// ErrOutOfStep says that what came is no answer to what was asked.
+	ErrOutOfStep = errors.New("the node answered something else than was asked")
+	// ErrOutOfTime says that the time for the whole session was up.
+	ErrOutOfTime = errors.New("the time for the whole session was up")
+)
+
+// SessionError says during which question and why a session was given up.
+type SessionError struct {
+	Asked  string // the command that was waiting for its answer: "config cpu"; "banner" for the greeting
+	Kind   error  // one of the Err values of this package
+	Detail string // in words, may be empty
+	Err    error  // what the network said, may be nil
+}
+
+// Error is one line for people.
+func (e *SessionError) Error() string {
+	text := e.Asked + ": " + e.Kind.Error()
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	if e.Err != nil {
+		text += " (" + e.Err.Error() + ")"
+	}
+	return text
+}
+
+// Unwrap gives errors.Is the kind and the cause.
+func (e *SessionError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
+
+// ClientOptions are the limits of a session as the asking side sees it. Zero values mean the defaults.
+type ClientOptions struct {
+	Idle     time.Duration // longest silence, except while a plugin may be running; 30 s
+	Answer   time.Duration // longest time for one answer, begun when the one before was complete; 65 s
+	Deadline time.Time     // end of the whole session; zero: none
+	Line     int           // bytes of one line; MaxLineBytes
+	Reply    int           // bytes of one answer; MaxReplyBytes
+}
+
+// Client is the asking side of one session. It is for one goroutine; to interrupt it, close the connection.
+// After the first error it stays failed: every method then returns that error.
+type Client struct {
+	opts    ClientOptions
+	in      *timedReader
+	buf     *bufio.Reader
+	conn    net.Conn
+	pending []question
+	capLine string // the node's answer to capCommand, with which it proves to be in step
+	err     error
+	done    time.Time // when the last answer was complete
+}
+
+type question struct {
+	verb   Verb
+	plugin string
+	asked  string
+	sent   time.Time
+}
+
+// Answer is the body of one config or fetch answer, without the final dot.
+type Answer struct {
+	Verb   Verb
+	Plugin string
+	Body   []byte
+	Took   time.Duration // since it was the node's turn to answer it
+}
+
+// capCommand opens a session, and follows every question after that: see the package comment.
+const capCommand = "cap multigraph dirtyconfig"
+
+// NewClient makes the asking side of a session on an open connection. It starts nothing.
+func NewClient(conn net.Conn, opts ClientOptions) *Client {
+	if opts.Idle <= 0 {
+		opts.Idle = 30 * time.Second
+	}
+	if opts.Answer <= 0 {
+		opts.Answer = 65 * time.Second
+	}
+	if opts.Line <= 0 {
+		opts.Line = MaxLineBytes
+	}
+	if opts.Reply <= 0 {
+		opts.Reply = MaxReplyBytes
+	}
+	in := &timedReader{conn: conn, ack: quickAck(conn), session: opts.Deadline}
+	return &Client{opts: opts, conn: conn, in: in, buf: bufio.NewReaderSize(in, 16<<10), done: time.Now()}
+}
+
+// Received is the number of bytes that came so far.
+func (c *Client) Received() int64 { return c.in.bytes }
+
+// Greet reads the node's banner and returns the name that it gives itself. Other lines before it are skipped,
+// because a shell or an ssh server may say something first; an empty line ends the attempt.
+func (c *Client) Greet() (name string, err error) {
+	if err := c.begin("banner", c.opts.Idle); err != nil {
+		return "", err
+	}
+	first, read := "", 0
+	for {
+		line, err := c.line("banner")
+		if err != nil {
+			return "", c.noBanner(err, first)
+		}
+		if name, ok := bannerName(line); ok {
+			c.done = time.Now()
+			return name, nil
+		}
+		text := Excerpt(line)
+		if first == "" {
+			first = text
+		}
+		read += len(line)
+		if text == "" || read > bannerBytes {
+			return "", c.fail("banner", ErrNoBanner, "it said "+quoted(first), nil)
+		}
+	}
+}
+
+// bannerBytes is how much a connection may say before its banner.
+const bannerBytes = 64 << 10
+
+// noBanner makes an end of the connection before the banner a node's refusal, which it usually is.
+func (c *Client) noBanner(err error, first string) error {
+	if !errors.Is(err, ErrHungUp) {
+		return err
+	}
+	var cause *SessionError
+	if errors.As(err, &cause) && cause.Err != nil {
+		err = cause.Err
+	}
+	c.err = nil
+	if first != "" {
+		return c.fail("banner", ErrNoBanner, "it said "+quoted(first)+" and closed the connection", nil)
+	}
+	if errors.Is(err, ErrHungUp) {
+		err = nil
+	}
+	return c.fail("banner", ErrNoBanner,
+		"it closed the connection without a word; see whether allow or cidr_allow in its munin-node.conf names this machine", err)
+}
+
+// bannerName finds the name in "# munin node at NAME", "# lrrd client at NAME", in any case.
+func bannerName(line []byte) (string, bool) {
+	words := strings.Fields(string(line))
+	for i := 0; i+3 < len(words); i++ {
+		who, what, at := strings.ToLower(words[i]), strings.ToLower(words[i+1]), strings.ToLower(words[i+2])
+		if (who == "munin" || who == "lrrd") && (what == "node" || what == "client") && at == "at" && words[0][0] == '#' {
+			name := munin.CleanText(words[i+3])
+			return name, name != "" && len(name) <= munin.MaxNameBytes
+		}
+	}
+	return "", false
+}
+
+// Cap tells the node what this side can do and returns the capabilities that the node has, none where it does
+// not know the command. It must be the first question.
+func (c *Client) Cap() ([]string, error) {
+	if err := c.begin("cap", c.opts.Idle); err != nil {
+		return nil, err
+	}
+	if err := c.write("cap", capCommand+"\n"); err != nil {
+		return nil, err
+	}
+	line, err := c.line("cap")
+	if err != nil {
+		return nil, err
+	}
+	c.done = time.Now()
+	c.capLine = string(bytes.TrimSpace(line))
+	if strings.HasPrefix(c.capLine, "# I require TLS") {
+		return nil, c.fail("cap", ErrOutOfStep, "the node wants TLS", nil)
+	}
+	words := strings.Fields(c.capLine)
+	if len(words) == 0 || words[0] != "cap" {
+		return nil, nil
+	}
+	return words[1:], nil
+}
+
+// List asks for the plugins of a node; an empty name asks for those of the node itself. The names come as they
+// were said: validate them.
+func (c *Client) List(node string) ([]string, error) {
+	line, err := c.oneLine(strings.TrimSpace("list " + node))
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(line, "#") {
+		return nil, c.fail("list", ErrOutOfStep, "it said "+quoted(Excerpt([]byte(line))), nil)
+	}
+	return strings.Fields(line), nil
+}
+
+// Version is the node's answer to the version command, as text.
+func (c *Client) Version() (string, error) {
+	line, err := c.oneLine("version")
+	return Excerpt([]byte(line)), err
+}
+
+// oneLine asks a question that is answered with one line without a dot.
+func (c *Client) oneLine(command string) (string, error) {
+	word, _, _ := strings.Cut(command, " ")
+	if err := c.idleQuestion(word, command); err != nil {
+		return "", err
+	}
+	line, err := c.line(word)
+	if err != nil {
+		return "", err
+	}
+	text := string(line)
+	return text, c.step(word)
+}
+
+// Nodes asks for the names of the nodes that are behind this connection.
+func (c *Client) Nodes() ([]string, error) {
+	if err := c.idleQuestion("nodes", "nodes"); err != nil {
+		return nil, err
+	}
+	body, proved, err := c.body("nodes")
+	if err != nil {
+		return nil, err
+	}
+	if !proved {
+		err = c.step("nodes")
+	}
+	return strings.Fields(string(body)), err
+}
+
+// idleQuestion sends a command that the node answers at once.
+func (c *Client) idleQuestion(word, command string) error {
+	if len(c.pending) > 0 {
+		return fmt.Errorf("%s: %d questions are still to be answered", word, len(c.pending))
+	}
+	if err := c.begin(word, c.opts.Idle); err != nil {
+		return err
+	}
+	return c.write(word, command+"\n"+capCommand+"\n")
+}
+
+// Ask sends a config or fetch question without waiting for its answer, which Next returns. Questions are
+// answered in the order in which they were asked. Keep few in flight: a node that is writing an answer need not
+// be reading.
+func (c *Client) Ask(verb Verb, plugin string) error {
+	word := "config"
+	switch verb {
+	case VerbConfig:
+	case VerbFetch:
+		word = "fetch"
+	default:
+		return fmt.Errorf("ask %s: only config and fetch can be asked", plugin)
+	}
+	if err := munin.ValidatePluginName(plugin); err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	asked := word + " " + plugin
+	if c.err != nil {
+		return c.err
+	}
+	if len(c.pending) == 0 && c.buf.Buffered() > 0 {
+		return c.unasked(asked)
+	}
+	if err := c.write(asked, asked+"\n"+capCommand+"\n"); err != nil {
+		return err
+	}
+	c.pending = append(c.pending, question{verb: verb, plugin: plugin, asked: asked, sent: time.Now()})
+	return nil
+}
+
+// InFlight is the number of questions that were asked and not answered yet.
+func (c *Client) InFlight() int { return len(c.pending) }
+
+// Next waits for the answer to the oldest question. It returns an answer only after the node proved that it is
+// in step; with an error, the question that Waiting names was not answered.
+func (c *Client) Next() (Answer, error) {
+	if c.err != nil {
+		return Answer{}, c.err
+	}
+	if len(c.pending) == 0 {
+		return Answer{}, errors.New("next: nothing was asked")
+	}
+	q := c.pending[0]
+	turn := c.done
+	if q.sent.After(turn) {
+		turn = q.sent
+	}
+	c.in.idle, c.in.idleFrom = c.opts.Idle, c.in.bytes
+	if c.buf.Buffered() > 0 {
+		c.in.idleFrom = 0
+	}
+	c.in.answer, c.in.began = turn.Add(c.opts.Answer), turn
+	body, proved, err := c.body(q.asked)
+	if err != nil {
+		return Answer{}, err
+	}
+	if proved {
+		return Answer{}, c.fail(q.asked, ErrOutOfStep, "it did not end its answer with a dot, and said "+quoted(Excerpt(body)), nil)
+	}
+	if err := c.step(q.asked); err != nil {
+		return Answer{}, err
+	}
+	c.pending = c.pending[1:]
+	return Answer{Verb: q.verb, Plugin: q.plugin, Body: body, Took: c.done.Sub(turn)}, nil
+}
+
+// Config asks for a plugin's config and waits for it.
+func (c *Client) Config(plugin string) ([]byte, error) { return c.askOne(VerbConfig, plugin) }
+
+// Fetch asks for a plugin's values and waits for them.
+func (c *Client) Fetch(plugin string) ([]byte, error) { return c.askOne(VerbFetch, plugin) }
+
+func (c *Client) askOne(verb Verb, plugin string) ([]byte, error) {
+	if len(c.pending) > 0 {
+		return nil, fmt.Errorf("ask %s: %d questions are still to be answered", plugin, len(c.pending))
+	}
+	if err := c.Ask(verb, plugin); err != nil {
+		return nil, err
+	}
+	answer, err := c.Next()
+	return answer.Body, err
+}
+
+// Close takes leave of the node where that is possible, and closes the connection.
+func (c *Client) Close() error {
+	if c.err == nil && len(c.pending) == 0 {
+		_ = c.write("quit", "quit \n") // The node sees the end of the connection as well.
+	}
+	if c.err == nil {
+		c.err = net.ErrClosed
+	}
+	return c.conn.Close()
+}
+
+// begin prepares for an answer that a node gives at once.
+func (c *Client) begin(asked string, idle time.Duration) error {
+	if c.err != nil {
+		return c.err
+	}
+	if c.buf.Buffered() > 0 {
+		return c.unasked(asked)
+	}
+	now := time.Now()
+	c.in.idle, c.in.idleFrom = idle, 0
+	c.in.answer, c.in.began = now.Add(c.opts.Answer), now
+	return nil
+}
+
+func (c *Client) unasked(asked string) error {
+	early, _ := c.buf.Peek(c.buf.Buffered())
+	return c.fail(asked, ErrOutOfStep, "before that was asked, it said "+quoted(Excerpt(early)), nil)
+}
+
+// body reads up to the lone dot. proved says that the proof of being in step came instead of the dot.
+func (c *Client) body(asked string) (body []byte, proved bool, err error) {
+	for {
+		line, err := c.line(asked)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case len(line) == 1 && line[0] == '.':
+			return body, false, nil
+		case c.capLine != "" && string(bytes.TrimSpace(line)) == c.capLine:
+			return body, true, nil
+		case len(body)+len(line) >= c.opts.Reply:
+			return nil, false, c.fail(asked, ErrLongReply, fmt.Sprintf("more than %d bytes", c.opts.Reply), nil)
+		}
+		body = append(append(body, line...), '\n')
+	}
+}
+
+// step reads the node's proof that it is in step: its answer to the cap command that followed the question.
+func (c *Client) step(asked string) error {
+	line, err := c.line(asked)
+	if err != nil {
+		return err
+	}
+	if string(bytes.TrimSpace(line)) != c.capLine {
+		return c.fail(asked, ErrOutOfStep, "after the answer it said "+quoted(Excerpt(line)), nil)
+	}
+	c.done = time.Now()
+	return nil
+}
+
+// line reads one line without its end. It is valid until the next read.
+func (c *Client) line(asked string) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	var long []byte
+	for {
+		piece, err := c.buf.ReadSlice('\n')
+		if len(long)+len(piece) > c.opts.Line {
+			return nil, c.fail(asked, ErrLongLine, fmt.Sprintf("more than %d bytes", c.opts.Line), nil)
+		}
+		switch {
+		case err == nil && long == nil:
+			return bytes.TrimRight(piece, "\r\n"), nil
+		case err == nil:
+			return bytes.TrimRight(append(long, piece...), "\r\n"), nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			long = append(long, piece...)
+		default:
+			return nil, c.readFailed(asked, err)
+		}
+	}
+}
+
+func (c *Client) readFailed(asked string, err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		kind, detail := c.in.expired(asked)
+		return c.fail(asked, kind, detail, nil)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
+		return c.fail(asked, ErrHungUp, "", nil)
+	}
+	return c.fail(asked, ErrHungUp, "", err)
+}
+
+func (c *Client) write(asked, text string) error {
+	deadline := time.Now().Add(c.opts.Idle)
+	if end := c.opts.Deadline; !end.IsZero() && end.Before(deadline) {
+		deadline = end
+	}
+	if err := c.conn.SetWriteDeadline(deadline); err != nil {
+		return c.fail(asked, ErrHungUp, "", err)
+	}
+	if _, err := io.WriteString(c.conn, text); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return c.fail(asked, ErrSilent, "it does not read what is asked", nil)
+		}
+		return c.fail(asked, ErrHungUp, "", err)
+	}
+	return nil
+}
+
+func (c *Client) fail(asked string, kind error, detail string, err error) error {
+	c.err = &SessionError{Asked: asked, Kind: kind, Detail: detail, Err: err}
+	return c.err
+}
+
+// Excerpt is a short, printable form of what a node said, for messages.
+func Excerpt(text []byte) string {
+	const most = 80
+	if i := bytes.IndexByte(text, '\n'); i >= 0 {
+		text = text[:i]
+	}
+	cut := len(text) > most
+	if cut {
+		text = text[:most]
+	}
+	clean := munin.CleanText(string(text))
+	if cut {
+		clean += "…"
+	}
+	return clean
+}
+
+func quoted(text string) string {
+	if text == "" {
+		return "nothing"
+	}
+	return `"` + text + `"`
+}
