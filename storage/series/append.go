@@ -1,0 +1,184 @@
+package series
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/storage"
+
+	"corbie/munin"
+)
+
+// Reason says why a sample was refused.
+type Reason string
+
+// The reasons.
+const (
+	TooFarAhead Reason = "more than 10 minutes in the future: check the clock of the node"
+	TooOld      Reason = "older than what is still accepted"
+	Conflict    Reason = "another value is stored for the same time"
+	Incomplete  Reason = "no host, graph or field is named"
+)
+
+// Reject counts the samples of one host that were refused for one reason since the store was opened.
+type Reject struct {
+	Host   munin.HostID
+	Reason Reason
+	Count  int64
+	Last   munin.Reading // the newest one refused
+}
+
+type rejectKey struct {
+	host   munin.HostID
+	reason Reason
+}
+
+// Append stores readings, in any order. When it returns nil, every one is stored and survives the death of the process, or was
+// refused for good and counted, see Rejected: a refused sample is no error, because trying again would not help. NaN and
+// infinite values are stored as unknown. Storing the same again changes nothing, so after an error the whole
+// batch may be tried again.
+func (db *DB) Append(ctx context.Context, readings []munin.Reading) error {
+	done, err := db.use()
+	if err != nil {
+		return fmt.Errorf("store samples: %w", err)
+	}
+	defer done()
+	if db.release != nil {
+		return errors.New("store samples: the store was opened for reading only")
+	}
+	now := time.Now()
+	for batch := range slices.Chunk(readings, commitSamples) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("store samples: %w", err)
+		}
+		if err := db.appendBatch(ctx, batch, now); err != nil {
+			return fmt.Errorf("store samples: %w", err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.Time) error {
+	newest, oldest := now.Add(MaxAhead).UnixMilli(), now.Add(-db.window).UnixMilli()
+	refs := db.lookUp(batch)
+	changed := false
+	app := db.tsdb.AppenderV2(ctx)
+	for i, r := range batch {
+		if reason := guard(r, oldest, newest); reason != "" {
+			db.reject(r, reason)
+			continue
+		}
+		v := r.V
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			v = math.Float64frombits(value.StaleNaN)
+		}
+		got, err := app.Append(refs[i].ref, refs[i].labels, 0, r.T, v, nil, nil, storage.AOptions{})
+		if err != nil {
+			if reason := reasonOf(err); reason != "" {
+				db.reject(r, reason)
+				continue
+			}
+			return errors.Join(fmt.Errorf("%s: %w", r.ID, err), app.Rollback())
+		}
+		if got != refs[i].ref {
+			refs[i].ref, changed = got, true
+		}
+	}
+	if err := app.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if changed {
+		db.remember(batch, refs)
+	}
+	return nil
+}
+
+func guard(r munin.Reading, oldest, newest int64) Reason {
+	switch {
+	case r.ID.Host.Name() == "" || r.ID.Graph == "" || r.ID.Field == "":
+		return Incomplete
+	case r.T > newest:
+		return TooFarAhead
+	case r.T < oldest:
+		return TooOld
+	}
+	return ""
+}
+
+// reasonOf tells the errors that concern one sample from those that concern the store.
+func reasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds), errors.Is(err, storage.ErrOutOfOrderSample):
+		return TooOld
+	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+		return Conflict
+	}
+	return ""
+}
+
+// lookUp finds where the series of the batch are; those seen for the first time have labels only.
+func (db *DB) lookUp(batch []munin.Reading) []ref {
+	refs := make([]ref, len(batch))
+	db.refMu.RLock()
+	for i := range batch {
+		refs[i] = db.refs[batch[i].ID]
+	}
+	db.refMu.RUnlock()
+	for i := range refs {
+		if refs[i].labels.IsEmpty() {
+			refs[i].labels = labelsOf(batch[i].ID)
+		}
+	}
+	return refs
+}
+
+// remember keeps refs for the next time. Series come and go (containers, mounts): once most of what is remembered
+// is no longer in the TSDB's memory, all is forgotten and learnt again.
+func (db *DB) remember(batch []munin.Reading, refs []ref) {
+	db.refMu.Lock()
+	defer db.refMu.Unlock()
+	if len(db.refs) > 1000 && len(db.refs) > 2*int(db.tsdb.Head().NumSeries()) {
+		clear(db.refs)
+	}
+	for i := range batch {
+		if refs[i].ref != 0 {
+			db.refs[batch[i].ID] = refs[i]
+		}
+	}
+}
+
+// reject counts a refused sample, and tells the log of the first one of each host and reason.
+func (db *DB) reject(r munin.Reading, reason Reason) {
+	db.rejectMu.Lock()
+	defer db.rejectMu.Unlock()
+	key := rejectKey{r.ID.Host, reason}
+	entry := db.rejects[key]
+	if entry == nil {
+		entry = &Reject{Host: r.ID.Host, Reason: reason}
+		db.rejects[key] = entry
+		db.log.Warn("sample refused; further ones of this host are only counted",
+			"host", string(r.ID.Host), "graph", r.ID.Graph, "field", r.ID.Field, "time", r.Time(), "reason", string(reason))
+	}
+	entry.Count++
+	entry.Last = r
+}
+
+// Rejected lists what was refused since the store was opened, by host and reason.
+func (db *DB) Rejected() []Reject {
+	db.rejectMu.Lock()
+	defer db.rejectMu.Unlock()
+	all := make([]Reject, 0, len(db.rejects))
+	for _, r := range db.rejects {
+		all = append(all, *r)
+	}
+	slices.SortFunc(all, func(a, b Reject) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Reason, b.Reason))
+	})
+	return all
+}

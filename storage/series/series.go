@@ -1,0 +1,221 @@
+// Package series keeps raw samples in an embedded Prometheus TSDB: as received, a counter stays a counter, and
+// Munin's U is kept as a stale marker. It is the only package that knows the TSDB.
+//
+// The TSDB trusts its callers blindly where time is concerned: one sample from a clock that is years ahead makes it
+// refuse everybody else's, and its own retention then deletes the whole history. So a time is checked
+// here before the TSDB sees it, and retention goes by the wall clock and by how much newer data there is.
+package series
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/compression"
+
+	"corbie/munin"
+)
+
+// DefaultWindow is how late a sample may come when Options do not say.
+const DefaultWindow = 7 * 24 * time.Hour
+
+// MaxAhead is how far in the future the time of a sample may lie: as far as Prometheus allows its targets.
+const MaxAhead = 10 * time.Minute
+
+// Blocks are cut every 8 hours and merged in steps of three up to 27 days: all but the smallest are whole UTC days.
+const (
+	minBlock = 8 * time.Hour
+	maxBlock = 27 * 24 * time.Hour
+	// segmentBytes is how much disk a compaction allocates at once; the TSDB's own 512 MB is too much for a small machine.
+	segmentBytes = 64 << 20
+	// commitSamples bounds the memory that one commit needs.
+	commitSamples = 10_000
+)
+
+// Options of a DB. The zero value keeps everything for ever.
+type Options struct {
+	// Retention is how long samples are kept; zero keeps them for ever.
+	Retention time.Duration
+	// Window is how much older than now a sample may be when it comes; zero means DefaultWindow.
+	Window time.Duration
+	// Logger is told about refused samples, damage and the TSDB's own warnings; nil drops them.
+	Logger *slog.Logger
+	// Registerer takes the TSDB's own metrics; may be nil.
+	Registerer prometheus.Registerer
+}
+
+// DB is one open TSDB. Its methods may be called at the same time.
+type DB struct {
+	dir     string
+	log     *slog.Logger
+	window  time.Duration
+	release func() error // removes the scratch folder of a read-only DB; nil for a writer
+
+	quarantined []Quarantined
+
+	mu     sync.RWMutex // held for reading while the TSDB is used
+	closed bool
+	tsdb   *tsdb.DB
+
+	refMu sync.RWMutex
+	refs  map[munin.SeriesID]ref
+
+	rejectMu sync.Mutex
+	rejects  map[rejectKey]*Reject
+}
+
+// ref is where the TSDB keeps a series, and its labels for the case that it has forgotten it meanwhile.
+type ref struct {
+	ref    storage.SeriesRef
+	labels labels.Labels
+}
+
+var errClosed = errors.New("the sample store is closed")
+
+// Open opens the TSDB in dir for writing, and creates it where there is none. Blocks that cannot be read are moved
+// to dir/quarantine first, see Quarantined. Close must be called.
+func Open(dir string, opts Options) (*DB, error) {
+	db := newDB(dir, opts)
+	if err := db.setAsideBrokenMeta(); err != nil {
+		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
+	}
+	removeScratch(dir)
+	var err error
+	for tries := 0; ; tries++ {
+		if db.tsdb, err = tsdb.Open(dir, quiet(db.log), opts.Registerer, db.tsdbOptions(opts.Retention), nil); err == nil {
+			return db, nil
+		}
+		if tries >= 100 || opts.Registerer != nil || !db.setAsideNamed(err) {
+			return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
+		}
+	}
+}
+
+func newDB(dir string, opts Options) *DB {
+	db := &DB{
+		dir: dir, log: opts.Logger, window: opts.Window,
+		refs: make(map[munin.SeriesID]ref), rejects: make(map[rejectKey]*Reject),
+	}
+	if db.log == nil {
+		db.log = slog.New(slog.DiscardHandler)
+	}
+	if db.window <= 0 {
+		db.window = DefaultWindow
+	}
+	return db
+}
+
+func (db *DB) tsdbOptions(retention time.Duration) *tsdb.Options {
+	o := tsdb.DefaultOptions()
+	o.MinBlockDuration = minBlock.Milliseconds()
+	o.MaxBlockDuration = maxBlock.Milliseconds()
+	o.RetentionDuration = 0
+	o.BlocksToDelete = blocksToDelete(retention)
+	o.WALCompression = compression.Snappy
+	// The TSDB counts its window from the newest sample, which may lie ahead of now by MaxAhead.
+	o.OutOfOrderTimeWindow = (db.window + MaxAhead).Milliseconds()
+	o.MaxBlockChunkSegmentSize = segmentBytes
+	o.EnableMemorySnapshotOnShutdown = true
+	return o
+}
+
+// Close writes what is in memory to disk, so that the next Open is quick. It waits for the calls under way.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil
+	}
+	db.closed = true
+	err := db.tsdb.Close()
+	if db.release != nil {
+		err = errors.Join(err, db.release())
+	}
+	if err != nil {
+		return fmt.Errorf("close the sample store %s: %w", filepath.Clean(db.dir), err)
+	}
+	return nil
+}
+
+// use keeps the TSDB open until the returned function is called.
+func (db *DB) use() (done func(), err error) {
+	db.mu.RLock()
+	if db.closed {
+		db.mu.RUnlock()
+		return nil, errClosed
+	}
+	return db.mu.RUnlock, nil
+}
+
+// Names of the labels that make up a series, next to the metric name.
+const (
+	labelGroup = "group"
+	labelHost  = "host"
+	labelGraph = "graph"
+	labelField = "field"
+)
+
+// MetricName is the Prometheus name under which the values of a graph are kept: "munin_" and the graph's root name,
+// with what is not allowed in a metric name turned into underscores.
+func MetricName(graph string) string {
+	root, _, _ := strings.Cut(graph, ".")
+	return "munin_" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
+			return r
+		}
+		return '_'
+	}, root)
+}
+
+func labelsOf(id munin.SeriesID) labels.Labels {
+	pairs := []string{
+		labels.MetricName, MetricName(id.Graph),
+		labelHost, id.Host.Name(), labelGraph, id.Graph, labelField, id.Field,
+	}
+	if group := id.Host.Group(); group != "" {
+		pairs = append(pairs, labelGroup, group)
+	}
+	return labels.FromStrings(pairs...)
+}
+
+// Stat says how much there is.
+type Stat struct {
+	Series     int   // with samples in the last hours, in memory
+	Blocks     int   // finished, on disk
+	BlockBytes int64 // of the finished blocks
+	Oldest     time.Time
+	Newest     time.Time
+}
+
+// Stat counts series and blocks; the times are zero while there is no sample.
+func (db *DB) Stat(ctx context.Context) (Stat, error) {
+	done, err := db.use()
+	if err != nil {
+		return Stat{}, err
+	}
+	defer done()
+	if err := ctx.Err(); err != nil {
+		return Stat{}, err
+	}
+	head := db.tsdb.Head()
+	s := Stat{Series: int(head.NumSeries())}
+	oldest, newest := head.MinTime(), head.MaxTime()
+	for _, b := range db.tsdb.Blocks() {
+		s.Blocks++
+		s.BlockBytes += b.Size()
+		oldest, newest = min(oldest, b.Meta().MinTime), max(newest, b.Meta().MaxTime-1)
+	}
+	if oldest <= newest {
+		s.Oldest, s.Newest = time.UnixMilli(oldest).UTC(), time.UnixMilli(newest).UTC()
+	}
+	return s, nil
+}

@@ -1,0 +1,96 @@
+// Package storage keeps every sample of every host and answers with what people want to see: rates, averages over the steps of a
+// picture, the newest values. Raw samples are in storage/series; what is known about hosts and graphs is in
+// storage/catalog.
+package storage
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"corbie/munin"
+	"corbie/storage/series"
+)
+
+// rawDir is the folder of the raw samples inside the data folder.
+const rawDir = "raw"
+
+// RawDir is where the raw samples of a data folder are.
+func RawDir(dir string) string { return filepath.Join(dir, rawDir) }
+
+// Options of Samples. The zero value keeps everything for ever and takes samples up to a week late.
+type Options struct {
+	// Retention is how long raw samples are kept; zero keeps them for ever.
+	Retention time.Duration
+	// Window is how much older than now a sample may be when it comes; zero means a week.
+	Window time.Duration
+	// Logger is told about refused samples and damage; nil drops it.
+	Logger *slog.Logger
+	// Registerer takes the metrics of the sample store; may be nil.
+	Registerer prometheus.Registerer
+}
+
+func (o Options) series() series.Options {
+	return series.Options{Retention: o.Retention, Window: o.Window, Logger: o.Logger, Registerer: o.Registerer}
+}
+
+// Samples is the store of all samples. Its methods may be called at the same time.
+type Samples struct {
+	raw *series.DB
+}
+
+// Open opens the sample store in a data folder, and creates it where there is none. The caller holds the lock of the data folder, see
+// Lock. Close must be called.
+func Open(dir string, opts Options) (*Samples, error) {
+	raw, err := series.Open(RawDir(dir), opts.series())
+	if err != nil {
+		return nil, err
+	}
+	return &Samples{raw: raw}, nil
+}
+
+// OpenReadOnly opens the sample store of a data folder for reading, needs no lock and disturbs no running master. It sees
+// everything that was stored before the call, nothing that came later. It fails if there is no store.
+func OpenReadOnly(dir string, opts Options) (*Samples, error) {
+	raw, err := series.OpenReadOnly(RawDir(dir), opts.series())
+	if err != nil {
+		return nil, err
+	}
+	return &Samples{raw: raw}, nil
+}
+
+// Close waits for calls under way, writes what is in memory to disk and closes.
+func (s *Samples) Close() error { return s.raw.Close() }
+
+// Append stores readings, of any hosts and in any order. When it returns nil, each of them is either stored, and survives the
+// death of the process, or refused for good: its time is more than 10 minutes ahead or too long ago, or another
+// value is stored for that time. Refused ones are counted, see Rejected. After an error the batch may be tried again: storing the same
+// twice changes nothing.
+func (s *Samples) Append(ctx context.Context, readings []munin.Reading) error {
+	return s.raw.Append(ctx, readings)
+}
+
+// Rejected lists what was refused since the store was opened, by host and reason.
+func (s *Samples) Rejected() []series.Reject { return s.raw.Rejected() }
+
+// Quarantined lists damaged parts that were set aside when the store was opened; their samples are missing.
+func (s *Samples) Quarantined() []series.Quarantined { return s.raw.Quarantined() }
+
+// Stat counts what there is.
+func (s *Samples) Stat(ctx context.Context) (series.Stat, error) { return s.raw.Stat(ctx) }
+
+// Raw reads the samples of one series as they were received: counters are counters, NaN is U. An unknown series has
+// none.
+func (s *Samples) Raw(ctx context.Context, id munin.SeriesID, r munin.Range) ([]munin.Point, error) {
+	var out []munin.Point
+	err := s.raw.Scan(ctx, []munin.SeriesID{id}, r, func(_ int, points *series.Points) error {
+		for p, ok := points.Next(); ok; p, ok = points.Next() {
+			out = append(out, p)
+		}
+		return nil
+	})
+	return out, err
+}
