@@ -256,7 +256,13 @@ func (c *Client) Nodes() ([]string, error) {
 	if !proved {
 		err = c.step("nodes")
 	}
-	return strings.Fields(string(body)), err
+	var names []string
+	for line := range strings.Lines(string(body)) {
+		if !strings.HasPrefix(line, "#") {
+			names = append(names, strings.Fields(line)...)
+		}
+	}
+	return names, err
 }
 
 // idleQuestion sends a command that the node answers at once.
@@ -301,6 +307,14 @@ func (c *Client) Ask(verb Verb, plugin string) error {
 
 // InFlight is the number of questions that were asked and not answered yet.
 func (c *Client) InFlight() int { return len(c.pending) }
+
+// Waiting names the plugin whose answer is the next to come, or, after an error, the one that was not answered.
+func (c *Client) Waiting() (plugin string, ok bool) {
+	if len(c.pending) == 0 {
+		return "", false
+	}
+	return c.pending[0].plugin, true
+}
 
 // Next waits for the answer to the oldest question. It returns an answer only after the node proved that it is
 // in step; with an error, the question that Waiting names was not answered.

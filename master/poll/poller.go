@@ -1,0 +1,302 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"corbie/munin"
+)
+
+// Sink is a consumer contract for the readings of every poll. It models the append side of a sample store:
+// when Append returns nil, the readings survive a crash.
+type Sink interface {
+	Append(ctx context.Context, readings []munin.Reading) error
+}
+
+// Catalog is a consumer contract for what a poll told about the host and its graphs. It models the catalogue's
+// record of polls, failed ones included.
+type Catalog interface {
+	Record(ctx context.Context, poll *munin.Poll) error
+}
+
+// Options are the parts that a Poller works with.
+type Options struct {
+	Dial    Dialer // nil: DialTCP
+	Sink    Sink
+	Catalog Catalog
+	// Observe is told of every poll, answered or not, after Sink and Catalog; nil means nobody is. It is called
+	// from many goroutines, never twice at once for one host.
+	Observe     func(ctx context.Context, poll *munin.Poll)
+	Log         *slog.Logger
+	Concurrency int // sessions at once; 0: 256
+	Window      int // questions in flight in one session; 0: 16
+}
+
+// Poller polls all targets, each by its own interval.
+//
+// What a poll gave is stored in a fixed order: readings, then the catalogue, then the observer. A crash between
+// the first two leaves readings of graphs that the catalogue may not know yet, and the next poll describes them
+// again; a crash before the observer leaves a level to be judged at the next poll. Nothing that was shown or
+// told is ever missing afterwards.
+type Poller struct {
+	opts Options
+	room chan struct{} // one token for a session in progress
+	wake chan struct{} // the targets changed
+
+	mu      sync.Mutex
+	targets map[munin.HostID]Target
+	stats   Stats
+}
+
+// storeTimeout bounds how long one poll's results may take to be stored.
+const storeTimeout = 30 * time.Second
+
+// New makes a Poller; Run starts it.
+func New(targets []Target, opts Options) *Poller {
+	if opts.Concurrency <= 0 {
+		opts.Concurrency = 256
+	}
+	p := &Poller{
+		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1),
+		stats: Stats{Failed: make(map[string]int64)},
+	}
+	p.Reload(targets)
+	return p
+}
+
+// Reload replaces the targets: hosts that stay keep their place in time, new ones are polled within seconds,
+// those that are gone are stopped. It may be called at any time, by anyone, and does not wait.
+func (p *Poller) Reload(targets []Target) {
+	wanted := make(map[munin.HostID]Target, len(targets))
+	for _, t := range targets {
+		wanted[t.Host] = t
+	}
+	p.mu.Lock()
+	p.targets = wanted
+	p.stats.Hosts = len(wanted)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stats is a snapshot of the counters.
+func (p *Poller) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats.clone()
+}
+
+func (p *Poller) update(change func(*Stats)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.stats)
+}
+
+// loop is the goroutine of one host, as Run sees it.
+type loop struct {
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	targets chan Target // the newest target that the loop has not seen; holds one at most
+}
+
+// Run polls until ctx ends and returns when the last session has. Sessions in progress are then given up;
+// readings that were complete are still stored.
+func (p *Poller) Run(ctx context.Context) error {
+	running := make(map[munin.HostID]*loop)
+	defer func() {
+		for _, l := range running {
+			l.cancel()
+		}
+		for _, l := range running {
+			<-l.ended
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+			p.reconcile(ctx, running)
+		}
+	}
+}
+
+// reconcile starts and stops loops until the running ones are those that are wanted.
+func (p *Poller) reconcile(ctx context.Context, running map[munin.HostID]*loop) {
+	p.mu.Lock()
+	wanted := p.targets
+	p.mu.Unlock()
+	var stopped []*loop
+	for host, l := range running {
+		if _, ok := wanted[host]; !ok {
+			l.cancel()
+			stopped = append(stopped, l)
+			delete(running, host)
+		}
+	}
+	// Waiting here makes sure that a host that comes back is not polled twice at once.
+	for _, l := range stopped {
+		<-l.ended
+	}
+	for host, target := range wanted {
+		if l, ok := running[host]; ok {
+			select {
+			case <-l.targets:
+			default:
+			}
+			l.targets <- target
+			continue
+		}
+		loopCtx, cancel := context.WithCancel(ctx)
+		l := &loop{cancel: cancel, ended: make(chan struct{}), targets: make(chan Target, 1)}
+		running[host] = l
+		go func() {
+			defer close(l.ended)
+			p.poll(loopCtx, target, l.targets)
+		}()
+	}
+}
+
+// firstPollWithin is how soon after its start a host is polled for the first time.
+const firstPollWithin = 3 * time.Second
+
+// poll is the loop of one host.
+func (p *Poller) poll(ctx context.Context, target Target, targets <-chan Target) {
+	s := newSlots(target.Host, target.Interval)
+	next := time.Now().Add(spread(target.Host, min(firstPollWithin, s.interval))).Truncate(time.Millisecond)
+	timer := time.NewTimer(time.Until(next))
+	defer timer.Stop()
+	var memory memory
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case target = <-targets:
+			if changed := newSlots(target.Host, target.Interval); changed != s {
+				s = changed
+				next = s.after(time.Now())
+				timer.Reset(time.Until(next))
+			}
+			continue
+		case <-timer.C:
+		}
+		p.once(ctx, target, next, &memory)
+		next = p.nextSlot(ctx, s, next, target.Host)
+		timer.Reset(time.Until(next))
+	}
+}
+
+// nextSlot is when the host is polled again after the poll of a slot. Slots that passed meanwhile are counted.
+func (p *Poller) nextSlot(ctx context.Context, s slots, slot time.Time, host munin.HostID) time.Time {
+	now := time.Now()
+	next := s.after(slot)
+	if next.Sub(slot) < s.interval/4 {
+		next = s.after(next) // The first poll came shortly before its slot.
+	}
+	switch {
+	case next.Sub(now) > 2*s.interval:
+		return s.after(now) // The clock was set back.
+	case next.After(now):
+		return next
+	}
+	late := s.index(now) - s.index(next) + 1
+	p.update(func(st *Stats) { st.Late += late })
+	p.opts.Log.WarnContext(ctx, "a poll took longer than the interval", "host", string(host), "interval", s.interval.String(), "missed", late)
+	return s.after(now)
+}
+
+// memory is what the loop of one host remembers from one poll to the next.
+type memory struct {
+	last   []string // plugins that broke a connection: they are asked after all others
+	reason string   // of the last poll's failure
+}
+
+// once polls a host and stores what it gave.
+func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory *memory) {
+	select {
+	case p.room <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	start := time.Now()
+	if start.Sub(slot).Abs() > newSlots(target.Host, target.Interval).tolerance() {
+		slot = start.Truncate(time.Millisecond) // It had to wait: the values are of now.
+	}
+	p.update(func(st *Stats) { st.Running++ })
+	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last}
+	result, breakers := runSession(ctx, target, opts)
+	p.update(func(st *Stats) {
+		st.Running--
+		st.count(result)
+	})
+	<-p.room
+	if result.Err != nil {
+		// Those that were not reached now broke a connection before.
+		breakers = append(breakers, memory.last...)
+		slices.Sort(breakers)
+		breakers = slices.Compact(breakers)
+	}
+	memory.last = breakers
+	p.logChange(ctx, result, memory)
+	p.keep(ctx, result)
+}
+
+// logChange says when a host begins to fail, fails in another way, or answers well again.
+func (p *Poller) logChange(ctx context.Context, result *munin.Poll, memory *memory) {
+	reason := Reason(result.Err)
+	switch {
+	case reason == memory.reason || errors.Is(result.Err, ErrStopped):
+		return
+	case result.Err != nil:
+		p.opts.Log.WarnContext(ctx, "a poll was given up", "host", string(result.Host), "err", result.Err,
+			"took", result.Took.String(), "values", len(result.Readings))
+	default:
+		p.opts.Log.InfoContext(ctx, "the host answers well again", "host", string(result.Host))
+	}
+	memory.reason = reason
+}
+
+// keep stores a poll whole, even while the poller is being stopped. A poll that was itself interrupted by the
+// stop gives only its readings: what it says about the host would be wrong.
+func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
+	log := p.opts.Log.With("host", string(result.Host))
+	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if n := int64(len(result.Readings)); n > 0 {
+		err := p.opts.Sink.Append(storing, result.Readings)
+		p.update(func(st *Stats) {
+			if err != nil {
+				st.SinkErrors++
+				st.Lost += n
+			} else {
+				st.Values += n
+			}
+		})
+		if err != nil {
+			log.ErrorContext(ctx, "readings were not stored", "err", err, "values", n)
+		}
+	}
+	if errors.Is(result.Err, ErrStopped) {
+		return
+	}
+	if err := p.opts.Catalog.Record(storing, result); err != nil {
+		p.update(func(st *Stats) { st.CatalogErrors++ })
+		log.ErrorContext(ctx, "the poll was not recorded in the catalogue", "err", err)
+	}
+	for _, f := range result.Faults {
+		log.DebugContext(ctx, "part of an answer could not be used", "fault", f.String())
+	}
+	if p.opts.Observe != nil {
+		p.opts.Observe(storing, result)
+	}
+}
+
+// String names the poller in messages about its task.
+func (p *Poller) String() string { return fmt.Sprintf("poller of %d hosts", p.Stats().Hosts) }

@@ -1,0 +1,374 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"corbie/munin"
+	"corbie/munin/wire"
+)
+
+// Errors that give a poll up and do not come from package wire.
+var (
+	// ErrUnreachable says that no connection could be opened.
+	ErrUnreachable = errors.New("cannot be reached")
+	// ErrNoPlugins says that the node offers nothing under the name that was asked for.
+	ErrNoPlugins = errors.New("the node offers no plugins")
+	// ErrStopped says that the poll was interrupted by this side.
+	ErrStopped = errors.New("the poll was stopped")
+)
+
+// Limits on what one session may cost.
+const (
+	maxAnswerBytes  = 8 << 20  // of one plugin's answer
+	maxSessionBytes = 64 << 20 // of all answers
+	maxReadings     = 300_000
+	maxGraphs       = 20_000
+	maxPlugins      = 10_000
+	maxFaults       = 300
+	maxConnections  = 8 // that one poll opens, because plugins broke those before
+	defaultWindow   = 16
+)
+
+// SessionOptions are the settings of one session.
+type SessionOptions struct {
+	Dial   Dialer    // nil: DialTCP
+	Slot   time.Time // the time of values that come without one; zero: when the session begins
+	Window int       // questions in flight at once; 0: 16; 1: ask, wait, ask
+	Only   []string  // ask only these plugins; empty: all
+	Last   []string  // ask these plugins after all others
+}
+
+// Session polls one host once. It never fails as a whole: the poll says in Err why it was given up, and holds
+// what was complete until then. It returns when it is done, at the host's deadline or when ctx ends.
+func Session(ctx context.Context, target Target, opts SessionOptions) *munin.Poll {
+	result, _ := runSession(ctx, target, opts)
+	return result
+}
+
+// runSession is Session; it also names the plugins that broke a connection.
+func runSession(ctx context.Context, target Target, opts SessionOptions) (*munin.Poll, []string) {
+	start := time.Now()
+	if opts.Dial == nil {
+		opts.Dial = DialTCP
+	}
+	if opts.Slot.IsZero() {
+		opts.Slot = start.Truncate(time.Millisecond)
+	}
+	if opts.Window <= 0 {
+		opts.Window = defaultWindow
+	}
+	target.Timeouts = target.Timeouts.WithDefaults()
+	s := &session{
+		target: target, opts: opts, slots: newSlots(target.Host, target.Interval),
+		poll:  &munin.Poll{Host: target.Host, Address: target.Address, Slot: opts.Slot.UTC(), Start: start.UTC()},
+		owner: make(map[string]string), fields: make(map[string]map[string]bool),
+	}
+	deadline, cancel := context.WithTimeoutCause(ctx, target.Timeouts.Host, wire.ErrOutOfTime)
+	defer cancel()
+	s.poll.Err = s.run(deadline)
+	s.nameUnasked()
+	s.poll.Took = time.Since(start)
+	return s.poll, s.breakers
+}
+
+// session is one poll in progress. It may use several connections, one after the other.
+type session struct {
+	target   Target
+	opts     SessionOptions
+	slots    slots
+	poll     *munin.Poll
+	jobs     []*job                     // every plugin, in the order of asking; nil until listed
+	owner    map[string]string          // graph → plugin that declared it
+	fields   map[string]map[string]bool // graph → declared fields
+	breakers []string                   // plugins that ended a connection
+	answers  int                        // that were complete
+}
+
+// job is one plugin of the session.
+type job struct {
+	name  string
+	state jobState
+}
+
+type jobState int
+
+const (
+	todo       jobState = iota // nothing is known
+	configured                 // its config was taken; its values are missing
+	done                       // nothing more to ask
+)
+
+func (s *session) run(ctx context.Context) error {
+	for connection := 1; ; connection++ {
+		before := s.answers
+		err := s.connect(ctx)
+		if err == nil {
+			return nil
+		}
+		plugin := s.dropBreaker(err)
+		switch {
+		case ctx.Err() != nil, !plugin, connection == maxConnections:
+			return err
+		case s.answers == before && connection > 1:
+			return err // Two connections in a row were of no use.
+		case !s.unfinished() && s.answers > 0:
+			return nil
+		case !s.unfinished():
+			return err
+		}
+	}
+}
+
+// dropBreaker takes the plugin that ended the connection out of the session. It is false when it was not a
+// plugin that ended it.
+func (s *session) dropBreaker(err error) bool {
+	var culprit *brokenBy
+	if !errors.As(err, &culprit) {
+		return false
+	}
+	j := culprit.job
+	j.state = done
+	s.breakers = append(s.breakers, j.name)
+	s.fault(munin.Fault{Plugin: j.name, Reason: "its answer ended the connection: " + err.Error()})
+	return true
+}
+
+func (s *session) unfinished() bool {
+	return slices.ContainsFunc(s.jobs, func(j *job) bool { return j.state != done })
+}
+
+// brokenBy says that a plugin's answer ended the connection.
+type brokenBy struct {
+	job *job
+	err error
+}
+
+func (b *brokenBy) Error() string { return b.err.Error() }
+
+func (b *brokenBy) Unwrap() error { return b.err }
+
+// connect opens one connection and asks for what is not done yet.
+func (s *session) connect(ctx context.Context) error {
+	dialing, cancel := context.WithTimeout(ctx, s.target.Timeouts.Dial)
+	conn, err := s.opts.Dial(dialing, s.target.Address)
+	cancel()
+	if err != nil {
+		return s.unreachable(ctx, err)
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	deadline, _ := ctx.Deadline()
+	client := wire.NewClient(conn, wire.ClientOptions{
+		Idle: s.target.Timeouts.Idle, Answer: s.target.Timeouts.Plugin, Deadline: deadline, Reply: maxAnswerBytes,
+	})
+	defer func() {
+		s.poll.Bytes += client.Received()
+		client.Close()
+	}()
+	if err := s.greet(client); err != nil {
+		return s.interrupted(ctx, err)
+	}
+	if s.jobs == nil {
+		if err := s.list(client); err != nil {
+			return s.interrupted(ctx, err)
+		}
+	}
+	return s.interrupted(ctx, s.ask(client))
+}
+
+func (s *session) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return s.interrupted(ctx, err)
+	}
+	advice := ""
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		advice = "; is munin-node or corbie-node running there, and does it listen on that address?"
+	case errors.Is(err, context.DeadlineExceeded):
+		advice = fmt.Sprintf(" within %s; a firewall, or the host is down?", s.target.Timeouts.Dial)
+	}
+	return fmt.Errorf("%s %w: %w%s", s.target.Address, ErrUnreachable, err, advice)
+}
+
+// interrupted replaces what a closed connection says by the reason for which this side closed it.
+func (s *session) interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, wire.ErrOutOfTime) {
+		return err
+	}
+	asked := "connect"
+	var broken *wire.SessionError
+	if errors.As(err, &broken) {
+		asked = broken.Asked
+	}
+	kind := ErrStopped
+	if errors.Is(context.Cause(ctx), wire.ErrOutOfTime) {
+		kind = wire.ErrOutOfTime
+	}
+	return s.blame(asked, &wire.SessionError{Asked: asked, Kind: kind})
+}
+
+// blame keeps the plugin with the error where the question was about one.
+func (s *session) blame(asked string, err error) error {
+	_, plugin, _ := strings.Cut(asked, " ")
+	for _, j := range s.jobs {
+		if plugin != "" && j.name == plugin {
+			return &brokenBy{job: j, err: err}
+		}
+	}
+	return err
+}
+
+func (s *session) greet(client *wire.Client) error {
+	banner, err := client.Greet()
+	if err != nil {
+		return err
+	}
+	if s.poll.Banner != "" && s.poll.Banner != banner {
+		return &wire.SessionError{
+			Asked: "banner", Kind: wire.ErrOutOfStep,
+			Detail: fmt.Sprintf("a second connection reached %q instead of %q", banner, s.poll.Banner),
+		}
+	}
+	s.poll.Banner = banner
+	caps, err := client.Cap()
+	s.poll.Caps = caps
+	return err
+}
+
+// list finds out which plugins there are, under the name that the target's rules choose.
+func (s *session) list(client *wire.Client) error {
+	names, asked, err := s.listNames(client)
+	if err != nil {
+		return err
+	}
+	seen := make(map[string]bool)
+	var last []*job
+	s.jobs = []*job{}
+	for _, name := range names {
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		if err := munin.ValidatePluginName(name); err != nil {
+			s.fault(munin.Fault{Text: wire.Excerpt([]byte(name)), Reason: "the node lists a plugin that cannot be asked for: " + err.Error()})
+			continue
+		}
+		if len(s.poll.Plugins) >= maxPlugins {
+			s.fault(munin.Fault{Reason: fmt.Sprintf("the node lists more than %d plugins; the rest is not asked", maxPlugins)})
+			break
+		}
+		s.poll.Plugins = append(s.poll.Plugins, name)
+		switch {
+		case len(s.opts.Only) > 0 && !slices.Contains(s.opts.Only, name):
+		case slices.Contains(s.opts.Last, name):
+			last = append(last, &job{name: name})
+		default:
+			s.jobs = append(s.jobs, &job{name: name})
+		}
+	}
+	s.jobs = append(s.jobs, last...)
+	if len(s.poll.Plugins) == 0 {
+		return s.noPlugins(client, asked)
+	}
+	return nil
+}
+
+func (s *session) noPlugins(client *wire.Client, asked string) error {
+	if asked == "" {
+		return fmt.Errorf("%w; see its plugin folder and the log of its start", ErrNoPlugins)
+	}
+	known, err := client.Nodes()
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w for %q, it knows %q; set node_name to one of these, or use_node_name: yes", ErrNoPlugins, asked, known)
+}
+
+func (s *session) listNames(client *wire.Client) (names []string, asked string, err error) {
+	asked = s.target.NodeName
+	switch s.target.Naming {
+	case NameNone:
+		asked = ""
+	case NameBanner:
+		asked = s.poll.Banner
+	case NameAuto, NameHost:
+		if asked == "" {
+			asked = s.target.Host.Name()
+		}
+	}
+	if asked == "" || listable(asked) {
+		names, err = client.List(asked)
+		if err != nil || len(names) > 0 || s.target.Naming != NameAuto || s.target.NodeName != "" {
+			return names, asked, err
+		}
+	}
+	known, err := client.Nodes()
+	if err != nil || len(known) != 1 || !listable(known[0]) {
+		return nil, asked, err
+	}
+	names, err = client.List(known[0])
+	return names, known[0], err
+}
+
+// listable says whether a name can stand in a list command: Munin's node takes what it does not expect for the
+// end of the name.
+func listable(name string) bool {
+	for _, c := range []byte(name) {
+		if c != '-' && c != '.' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= munin.MaxNameBytes
+}
+
+// ask keeps a window of questions in flight until every plugin is done. A plugin's fetch follows when its config
+// was read and held no values.
+func (s *session) ask(client *wire.Client) error {
+	var fetches, configs, flying []*job
+	for _, j := range s.jobs {
+		switch j.state {
+		case configured:
+			fetches = append(fetches, j)
+		case todo:
+			configs = append(configs, j)
+		case done:
+		}
+	}
+	for {
+		for client.InFlight() < s.opts.Window && len(fetches)+len(configs) > 0 {
+			queue, verb := &configs, wire.VerbConfig
+			if len(fetches) > 0 {
+				queue, verb = &fetches, wire.VerbFetch
+			}
+			j := (*queue)[0]
+			*queue = (*queue)[1:]
+			flying = append(flying, j)
+			if err := client.Ask(verb, j.name); err != nil {
+				return &brokenBy{job: flying[0], err: err}
+			}
+		}
+		if len(flying) == 0 {
+			return nil
+		}
+		j := flying[0]
+		flying = flying[1:]
+		answer, err := client.Next()
+		if err == nil {
+			err = s.take(j, answer)
+		}
+		if err != nil {
+			return &brokenBy{job: j, err: err}
+		}
+		if j.state == configured && answer.Verb == wire.VerbConfig {
+			fetches = append(fetches, j)
+		}
+		if s.poll.Bytes+client.Received() > maxSessionBytes {
+			return &wire.SessionError{Asked: "session", Kind: wire.ErrLongReply, Detail: fmt.Sprintf("all answers together exceed %d bytes", maxSessionBytes)}
+		}
+	}
+}
