@@ -49,6 +49,8 @@ type Set struct {
 	opts    Options
 	table   []definition
 	scratch sync.Pool // *[]byte, for reading files
+	past    past
+	stuck   stuck
 }
 
 // definition is one plugin.
@@ -87,7 +89,30 @@ func New(root fs.FS, opts Options) *Set {
 func table() []definition {
 	return []definition{
 		{name: "cpu", missing: needs("proc/stat"), report: cpu},
+		{name: "df", missing: needDisks("df"), report: df},
+		{name: "df_inode", missing: needDisks("df_inode"), report: dfInode},
+		{name: "diskstats", missing: needDiskstats, report: diskstats},
+		{name: "entropy", missing: needs("proc/sys/kernel/random/entropy_avail"), report: entropy},
+		{name: "forks", missing: needs("proc/stat"), report: forks},
+		{name: "fw_conntrack", missing: needs(conntrackFile), report: conntrack},
+		{name: "fw_forwarded_local", missing: needs(conntrackFile), report: forwardedLocal},
+		{name: "fw_packets", missing: needs("proc/net/snmp"), report: fwPackets},
+		{name: "if_err_", missing: needInterfaces, instances: interfaceNames, report: interfaceErrors},
+		{name: "if_", missing: needInterfaces, instances: interfaceNames, report: interfaceTraffic},
+		{name: "interrupts", missing: needs("proc/stat"), report: interrupts},
+		{name: "irqstats", missing: needs("proc/interrupts"), report: irqstats},
 		{name: "load", missing: needs("proc/loadavg"), report: load},
+		{name: "memory", missing: needs("proc/meminfo"), report: memory},
+		{name: "netstat", missing: needs("proc/net/snmp"), report: netstat},
+		{name: "open_files", missing: needs("proc/sys/fs/file-nr"), report: openFiles},
+		{name: "open_inodes", missing: needs("proc/sys/fs/inode-nr"), report: openInodes},
+		{name: "proc_pri", missing: needs("proc/stat"), report: procPri},
+		{name: "processes", missing: needs("proc/stat"), report: processes},
+		{name: "swap", missing: needs("proc/vmstat"), report: swap},
+		{name: "threads", missing: needs("proc/stat"), report: threads},
+		{name: "uptime", missing: needs("proc/uptime"), report: uptime},
+		{name: "users", missing: needUsers, report: users},
+		{name: "vmstat", missing: needs("proc/stat"), report: vmstat},
 	}
 }
 

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,8 +19,9 @@ import (
 
 // Limits on what the machine's files may hold.
 const (
-	maxFileBytes = 4 << 20 // of one file
-	maxItems     = 2000    // devices, interrupts, file systems of one report
+	maxFileBytes   = 4 << 20 // of one file, or of one line of a file that is read by lines
+	maxStreamBytes = 1 << 30 // of one file that is read by lines
+	maxItems       = 2000    // devices, interrupts, file systems of one report
 )
 
 // report is one run of one plugin: what it was asked, and what it has said so far.
@@ -73,20 +77,39 @@ func (r *report) read(name string) ([]byte, error) {
 	for {
 		n, err := f.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
-		if errors.Is(err, io.EOF) {
-			*r.buf = b
+		*r.buf = b
+		switch {
+		case errors.Is(err, io.EOF):
 			return b, nil
-		}
-		if err != nil {
+		case err != nil:
 			return nil, fmt.Errorf("read /%s: %w", name, err)
-		}
-		if len(b) > maxFileBytes {
+		case len(b) > maxFileBytes:
 			return nil, fmt.Errorf("read /%s: the file is larger than %d bytes", name, maxFileBytes)
-		}
-		if len(b) == cap(b) {
-			b = append(b, make([]byte, cap(b))...)[:len(b)]
+		case len(b) == cap(b):
+			b = slices.Grow(b, cap(b))
 		}
 	}
+}
+
+// lines calls do with each line of a file that may be too large to read at once.
+func (r *report) lines(name string, do func(line []byte)) error {
+	f, err := r.set.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	scanner := bufio.NewScanner(io.LimitReader(f, maxStreamBytes))
+	scanner.Buffer((*r.buf)[:cap(*r.buf)], maxFileBytes)
+	for n := 0; scanner.Scan(); n++ {
+		if n%1024 == 0 && r.err() != nil {
+			return r.err()
+		}
+		do(scanner.Bytes())
+	}
+	if err := scanner.Err(); err != nil {
+		return fmt.Errorf("read /%s: %w", name, err)
+	}
+	return nil
 }
 
 // readUint reads a file that holds one number.
@@ -103,6 +126,18 @@ func (r *report) readUint(name string) (uint64, bool) {
 func (r *report) exists(name string) bool {
 	_, err := fs.Stat(r.set.root, name)
 	return err == nil
+}
+
+// realDevice is the device that a link such as /dev/disk/by-uuid/… leads to, as df shows it.
+func (r *report) realDevice(device string) string {
+	if !strings.HasPrefix(device, "/dev/disk/by-uuid/") {
+		return device
+	}
+	target, err := fs.ReadLink(r.set.root, strings.TrimPrefix(device, "/"))
+	if err != nil {
+		return device
+	}
+	return path.Join("/dev/disk/by-uuid", target)
 }
 
 // print adds text as it is.
@@ -161,6 +196,9 @@ func (r *report) uint(field string, v uint64) {
 		r.print("\n")
 	}
 }
+
+// unknown says that a field has no value.
+func (r *report) unknown(field string) { r.number(field, math.NaN(), 0) }
 
 // number says the value of a field; NaN is unknown. Digits after the given number of decimals are cut.
 func (r *report) number(field string, v float64, decimals int) {
