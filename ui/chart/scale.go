@@ -1,0 +1,260 @@
+package chart
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// limits are what graph_args say of the y axis.
+type limits struct {
+	low, high       float64
+	hasLow, hasHigh bool
+	rigid, log      bool
+}
+
+// parseLimits reads the options of rrdtool graph that shape the y axis and leaves all others alone.
+func parseLimits(args string) limits {
+	var l limits
+	words := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(args))
+	for i := 0; i < len(words); i++ {
+		name, value, joined := strings.Cut(words[i], "=")
+		if len(name) > 2 && name[0] == '-' && name[1] != '-' && strings.ContainsRune("lu", rune(name[1])) {
+			name, value, joined = name[:2], words[i][2:], true // -l0
+		}
+		switch name {
+		case "-r", "--rigid":
+			l.rigid = true
+		case "-o", "--logarithmic":
+			l.log = true
+		case "-l", "--lower-limit", "-u", "--upper-limit":
+			if !joined && i+1 < len(words) {
+				i++
+				value = words[i]
+			}
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil || !known(v) || math.Abs(v) > 1e30 {
+				continue
+			}
+			if name == "-l" || name == "--lower-limit" {
+				l.low, l.hasLow = v, true
+			} else {
+				l.high, l.hasHigh = v, true
+			}
+		}
+	}
+	if l.hasLow && l.hasHigh && l.low >= l.high {
+		l.hasLow, l.hasHigh = false, false
+	}
+	return l
+}
+
+// Tick is one label of an axis.
+type Tick struct {
+	Value float64
+	Label string
+}
+
+// Scale is the y axis of a picture of a certain height.
+type Scale struct {
+	Low, High float64
+	Log       bool
+	Interval  float64 // between two ticks; 0 on a logarithmic axis
+	Ticks     []Tick
+}
+
+// YScale chooses range and ticks for a plot of the given height in pixels: round numbers in the graph's own
+// prefixes, thresholds in sight where that does not squash the curves.
+func (m *Model) YScale(height float64) Scale {
+	low, high, filled := m.extent()
+	low, high = m.withRules(low, high)
+	count := math.Max(2, math.Floor(height/34))
+	s := Scale{Low: low, High: high}
+	if m.limits.log && filled > 0 {
+		return m.logScale(s, filled)
+	}
+	step := niceStep((high-low)/count, m.Base)
+	fixedLow := m.limits.hasLow && low == m.limits.low
+	fixedHigh := m.limits.hasHigh && high == m.limits.high
+	if !fixedLow {
+		s.Low = math.Floor(low/step+1e-9) * step
+	}
+	if !fixedHigh {
+		s.High = math.Ceil(high/step-1e-9) * step
+	}
+	s.Interval = step
+	first := math.Ceil(s.Low/step - 1e-9)
+	for n := first; n*step <= s.High+step*1e-9 && len(s.Ticks) < 60; n++ {
+		s.Ticks = append(s.Ticks, Tick{Value: n * step})
+	}
+	m.labelTicks(s.Ticks, step)
+	return s
+}
+
+// extent is the range of what is drawn with the wished limits, and the smallest value above zero.
+func (m *Model) extent() (low, high, positive float64) {
+	low, high, positive = math.Inf(1), math.Inf(-1), math.Inf(1)
+	zero := false
+	take := func(values []float64) {
+		for _, v := range values {
+			if known(v) {
+				low, high = math.Min(low, v), math.Max(high, v)
+				if v > 0 {
+					positive = math.Min(positive, v)
+				}
+			}
+		}
+	}
+	for i := range m.Curves {
+		c := &m.Curves[i]
+		take(c.Top)
+		take(c.Low)
+		take(c.High)
+		zero = zero || c.Shape == Area || c.Stack > 0 || c.Mirrored
+	}
+	if math.IsInf(positive, 0) {
+		positive = 0
+	}
+	if low > high {
+		low, high = 0, 0
+	}
+	if zero || low > 0 && low < 0.6*high || high < 0 && high > 0.6*low || low == high {
+		low, high = math.Min(low, 0), math.Max(high, 0)
+	}
+	l := m.limits
+	if l.hasLow && (l.rigid || l.low < low) {
+		low = l.low
+	}
+	if l.hasHigh && (l.rigid || l.high > high) {
+		high = l.high
+	}
+	if !(high-low > math.Max(math.Abs(high), math.Abs(low))*1e-9) {
+		high = low + math.Max(math.Abs(low)*0.1, 1)
+	}
+	return low, high, positive
+}
+
+// withRules widens the range to hold levels that lie near it.
+func (m *Model) withRules(low, high float64) (newLow, newHigh float64) {
+	if m.limits.rigid && (m.limits.hasLow || m.limits.hasHigh) || m.Empty() {
+		return low, high
+	}
+	room := (high - low) * 0.7
+	newLow, newHigh = low, high
+	for _, rule := range m.Rules {
+		if rule.Value > high && rule.Value <= high+room {
+			newHigh = math.Max(newHigh, rule.Value+(high-low)*0.02)
+		}
+		if rule.Value < low && rule.Value >= low-room {
+			newLow = math.Min(newLow, rule.Value-(high-low)*0.02)
+		}
+	}
+	return newLow, newHigh
+}
+
+// niceStep is the smallest round number that is at least rough: 1, 2 or 5 times a power of ten, or for base
+// 1024 the same times a power of 1024.
+func niceStep(rough float64, base int) float64 {
+	if !(rough > 0) || math.IsInf(rough, 0) {
+		return 1
+	}
+	unit := 1.0
+	if base == 1024 {
+		for rough/unit >= 1024 {
+			unit *= 1024
+		}
+	}
+	size := math.Pow(10, math.Floor(math.Log10(rough/unit)))
+	for _, factor := range []float64{1, 2, 5, 10} {
+		step := factor * size
+		if base == 1024 && step >= 1000 {
+			return 1024 * unit
+		}
+		if step*unit >= rough*(1-1e-9) {
+			return step * unit
+		}
+	}
+	return 10 * size * unit
+}
+
+// labelTicks writes all labels of an axis with one prefix and as many decimals as the step needs.
+func (m *Model) labelTicks(ticks []Tick, step float64) {
+	largest := 0.0
+	for _, t := range ticks {
+		largest = math.Max(largest, math.Abs(t.Value))
+	}
+	scale, prefix := prefixFor(largest, m.Base)
+	decimals := 0
+	if s := step / scale; s < 1 {
+		decimals = min(int(math.Ceil(-math.Log10(s)-1e-9)), 9)
+	}
+	for i := range ticks {
+		v := ticks[i].Value / scale
+		switch {
+		case math.Abs(ticks[i].Value) < step*1e-9:
+			ticks[i].Label = "0"
+		case math.Abs(v) >= 1e7 || largest/scale < 1e-6:
+			ticks[i].Label = strconv.FormatFloat(v, 'g', 4, 64) + prefix
+		default:
+			ticks[i].Label = strconv.FormatFloat(v, 'f', decimals, 64) + prefix
+		}
+	}
+}
+
+// prefixFor is the prefix that suits the largest number of an axis, and what it stands for.
+func prefixFor(largest float64, base int) (scale float64, prefix string) {
+	if base == 0 || largest == 0 {
+		return 1, ""
+	}
+	names := []string{"", "k", "M", "G", "T", "P", "E"}
+	if base == 1024 {
+		names = []string{"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"}
+	}
+	scale = 1
+	n := 0
+	for largest/scale >= float64(base)*0.9995 && n < len(names)-1 {
+		scale *= float64(base)
+		n++
+	}
+	if n > 0 || base == 1024 {
+		return scale, names[n]
+	}
+	small := []string{"", "m", "µ", "n", "p"}
+	for largest/scale < 0.9995 && n < len(small)-1 {
+		scale /= 1000
+		n++
+	}
+	return scale, small[n]
+}
+
+// logScale has its ticks at powers of ten. What is not above zero cannot be drawn on it.
+func (m *Model) logScale(s Scale, positive float64) Scale {
+	s.Log = true
+	low := positive
+	if s.Low > 0 {
+		low = math.Min(s.Low, positive)
+	}
+	from, to := math.Floor(math.Log10(low)), math.Ceil(math.Log10(math.Max(s.High, low*1.01)))
+	if to <= from {
+		to = from + 1
+	}
+	s.Low, s.High = math.Pow(10, from), math.Pow(10, to)
+	each := math.Ceil((to - from) / 8)
+	for p := from; p <= to; p += each {
+		v := math.Pow(10, p)
+		scale, prefix := prefixFor(v, m.Base)
+		s.Ticks = append(s.Ticks, Tick{Value: v, Label: strconv.FormatFloat(v/scale, 'g', 4, 64) + prefix})
+	}
+	return s
+}
+
+// At is where a value lies between Low (0) and High (1); outside the range it is below 0 or above 1.
+func (s *Scale) At(v float64) float64 {
+	if !s.Log {
+		return (v - s.Low) / (s.High - s.Low)
+	}
+	if v <= 0 {
+		return 0
+	}
+	return math.Log(v/s.Low) / math.Log(s.High/s.Low)
+}
