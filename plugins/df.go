@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,38 +70,31 @@ func eachFileSystem(r *report, exclude string, usage func(FileSystem) (used, fre
 	}
 	said := make(map[string]bool, len(mounts))
 	for _, m := range mounts {
-		if skip(m) {
-			continue
-		}
 		field := m.field()
-		if said[field] {
-			// Several devices can have the same name, as the overlays of containers do, and show the same
-			// disk; two real devices whose names only look the same are told apart by mount point.
-			if !strings.HasPrefix(m.device, "/") || said[cleanField(m.point)] {
-				continue
-			}
+		if said[field] && strings.HasPrefix(m.device, "/") {
+			// Two devices whose names only look the same are told apart by mount point. Others can share a
+			// name, as the overlays of containers do, and then show the same disk.
 			field = cleanField(m.point)
 		}
-		fs, err := r.set.measure(r, m.point)
-		if err != nil && !errors.Is(err, errNoAnswer) || err == nil && fs.Blocks == 0 {
+		if said[field] || skip(m) {
 			continue
 		}
+		fs, err := r.set.measure(r, m.point)
 		used, free, ok := usage(fs)
-		if err == nil && !ok {
+		if !errors.Is(err, errNoAnswer) && (err != nil || fs.Blocks == 0 || !ok) {
 			continue
 		}
 		said[field] = true
+		percent := 0.0
+		if err != nil {
+			percent = math.NaN()
+		} else if used > 0 {
+			percent = float64(used) / (float64(used) + float64(free)) * 100
+		}
 		r.fieldAttr(field, "label", m.point)
 		r.field(field, "max 100")
 		r.levels(field, "92", "98")
-		switch {
-		case err != nil:
-			r.unknown(field)
-		case used == 0:
-			r.uint(field, 0)
-		default:
-			r.number(field, float64(used)/(float64(used)+float64(free))*100, 6)
-		}
+		r.number(field, percent, 6)
 	}
 	return r.err()
 }

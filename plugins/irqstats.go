@@ -84,15 +84,17 @@ func parseInterrupt(line []byte, processors int, described bool) (i interrupt, o
 		i.count += n
 		rest = more
 	}
-	if !described {
-		return i, true
+	if described {
+		i.describe(name, strings.Fields(string(rest)))
 	}
-	words := strings.Fields(string(rest))
+	return i, true
+}
+
+// describe makes label and info of what follows the numbers.
+func (i *interrupt) describe(name string, words []string) {
 	if allDigits(name) {
 		// The controller, the number there with its kind, then the devices.
-		if len(words) > 0 {
-			words = words[1:]
-		}
+		words = words[min(1, len(words)):]
 		for len(words) > 1 && isTrigger(words[0]) {
 			words = words[1:]
 		}
@@ -105,7 +107,6 @@ func parseInterrupt(line []byte, processors int, described bool) (i interrupt, o
 	if text != "" {
 		i.info = "Interrupt " + name + ": " + text + "."
 	}
-	return i, true
 }
 
 // isTrigger says whether a word tells how an interrupt comes in: 5-edge, Level, or a bare number.

@@ -3,7 +3,9 @@ package plugins
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // memory says what the machine's memory is used for, in bytes.
@@ -20,32 +22,33 @@ func memory(r *report) error {
 	if total == 0 {
 		return errors.New("/proc/meminfo does not say MemTotal")
 	}
-	known["KSM"] = ksm(r)
+	if saved := ksm(r); saved > 0 {
+		known["KSM"] = saved
+	}
 	r.attr("graph_args", "--base 1024 -l 0 --upper-limit ", strconv.FormatUint(total, 10))
 	r.graph("graph_vlabel Bytes\ngraph_title Memory usage\ngraph_category system\n" +
 		"graph_info What the memory is used for. The stack adds up to all of it, with the swap space in use on top.")
-	order := "apps"
-	for _, f := range memoryFields() {
-		if _, there := known[f.key]; f.stacked && f.name != "apps" && (there || f.always) {
-			order += " " + f.name
+	fields := memoryFields()
+	fields = slices.DeleteFunc(fields, func(f memoryField) bool {
+		_, there := known[f.key]
+		return !there && !f.always
+	})
+	var order []string
+	for _, f := range fields {
+		if f.stacked {
+			order = append(order, f.name)
 		}
 	}
-	r.attr("graph_order", order)
-	for _, f := range memoryFields() {
-		if _, there := known[f.key]; !there && !f.always || f.key == "KSM" && known["KSM"] == 0 {
-			continue
-		}
+	r.attr("graph_order", strings.Join(order, " "))
+	for _, f := range fields {
 		r.field(f.name, "label "+f.label)
 		r.field(f.name, "draw "+f.draw+"\ncolour "+f.colour+"\ninfo "+f.info)
 		ceiling := total
-		switch f.name {
-		case "swap":
+		if f.name == "swap" {
 			ceiling = known["SwapTotal"]
-			fallthrough
-		case "apps":
-			if ceiling > 0 {
-				r.fieldAttr(f.name, "max", strconv.FormatUint(ceiling, 10))
-			}
+		}
+		if (f.name == "apps" || f.name == "swap") && ceiling > 0 {
+			r.fieldAttr(f.name, "max", strconv.FormatUint(ceiling, 10))
 		}
 		r.levelsOf(f.name, "", "", float64(ceiling))
 		r.number(f.name, memoryValue(known, f), 0)

@@ -8,11 +8,11 @@ import (
 )
 
 // run runs a plugin, which must not fail.
-func run(t testing.TB, set *plugins.Set, name, verb string, env map[string]string) []byte {
-	t.Helper()
+func run(tb testing.TB, set *plugins.Set, name, verb string, env map[string]string) []byte {
+	tb.Helper()
 	out, err := set.Run(context.Background(), name, verb, env)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }

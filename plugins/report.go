@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -197,10 +198,7 @@ func (r *report) uint(field string, v uint64) {
 	}
 }
 
-// unknown says that a field has no value.
-func (r *report) unknown(field string) { r.number(field, math.NaN(), 0) }
-
-// number says the value of a field; NaN is unknown. Digits after the given number of decimals are cut.
+// number says the value of a field; NaN is unknown. At most the given number of decimals are said.
 func (r *report) number(field string, v float64, decimals int) {
 	switch {
 	case !r.values:
@@ -209,6 +207,9 @@ func (r *report) number(field string, v float64, decimals int) {
 	default:
 		r.print(field, ".value ")
 		r.out = strconv.AppendFloat(r.out, v, 'f', decimals, 64)
+		if decimals > 2 {
+			r.out = bytes.TrimRight(bytes.TrimRight(r.out, "0"), ".")
+		}
 		r.print("\n")
 	}
 }

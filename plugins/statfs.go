@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -14,13 +15,13 @@ func statfs(path string) (FileSystem, error) {
 		if err == nil {
 			break
 		}
-		if err != unix.EINTR { //nolint:errorlint // a bare errno from the kernel
+		if !errors.Is(err, unix.EINTR) {
 			return FileSystem{}, fmt.Errorf("statfs %s: %w", path, err)
 		}
 	}
-	size := uint64(st.Frsize) //nolint:unconvert // the type differs between architectures
+	size := uint64(st.Frsize)
 	if size == 0 {
-		size = uint64(st.Bsize) //nolint:unconvert // the type differs between architectures
+		size = uint64(st.Bsize)
 	}
 	return FileSystem{
 		BlockSize: size, Blocks: st.Blocks, Free: st.Bfree, Available: st.Bavail,
