@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"corbie/munin"
+	"corbie/node"
+)
+
+var _ node.Native = nativePlugins()
+
+// folders are the flags that say where the node finds its files.
+type folders struct {
+	config, services, settings string
+}
+
+func (f *folders) bind(c *cobra.Command) {
+	c.Flags().StringVar(&f.config, "config", "", "configuration `file` in the form of munin-node.conf")
+	c.Flags().StringVar(&f.services, "servicedir", "", "plugin `folder`")
+	c.Flags().StringVar(&f.settings, "sconfdir", "", "`folder` with the plugins' settings (plugin-conf.d)")
+}
+
+// command builds the command line.
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "corbie-node",
+		Short:         "The agent of Corbie: offers this machine's plugins to its masters",
+		Long:          "corbie-node offers the plugins of this machine to the masters that may ask for them, over Munin's protocol.\nIt runs Munin's plugins and reads Munin's configuration.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usage(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitError{code: exitUsage, err: err} })
+	root.AddCommand(p.serveCommand(), p.runCommand(), p.listCommand(), &cobra.Command{
+		Use: "version", Short: "Print the version", Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(p.stdout, "corbie-node", version())
+			return err
+		},
+	})
+	return root
+}
+
+// usage gives wrong arguments their exit code.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return exitError{code: exitUsage, err: err}
+		}
+		return nil
+	}
+}
+
+// configure reads the configuration that the flags name.
+func (p *program) configure(ctx context.Context, f *folders) (*node.Config, error) {
+	cfg := node.DefaultConfig()
+	if f.config != "" {
+		path, err := filepath.Abs(f.config)
+		if err != nil {
+			return nil, fmt.Errorf("find the configuration: %w", err)
+		}
+		if cfg, err = node.LoadConfig(path); err != nil {
+			return nil, err
+		}
+	}
+	for _, folder := range []struct {
+		flag   string
+		target *string
+	}{{f.services, &cfg.ServiceDir}, {f.settings, &cfg.SconfDir}} {
+		if folder.flag == "" {
+			continue
+		}
+		path, err := filepath.Abs(folder.flag)
+		if err != nil {
+			return nil, fmt.Errorf("find %s: %w", folder.flag, err)
+		}
+		if info, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("find the folder: %w", err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("%s is not a folder", path)
+		}
+		*folder.target = path
+	}
+	p.fill(ctx, cfg)
+	return cfg, nil
+}
+
+// fill works out what a configuration may leave open.
+func (p *program) fill(ctx context.Context, cfg *node.Config) {
+	if cfg.Name == "" {
+		cfg.Name = hostName(ctx)
+	}
+	if cfg.LibDir == "" {
+		cfg.LibDir = "/usr/share/corbie"
+		const munins = "/usr/share/munin"
+		if _, err := os.Stat(munins + "/plugins/plugin.sh"); err == nil {
+			cfg.LibDir = munins
+		}
+	}
+	if cfg.StateDir == "" {
+		cfg.StateDir = "/var/lib/corbie-node/plugin-state"
+		if home := environMap(p.environ)["HOME"]; os.Getuid() != 0 && home != "" {
+			cfg.StateDir = filepath.Join(home, ".local/state/corbie-node/plugin-state")
+		}
+	}
+}
+
+func (p *program) runCommand() *cobra.Command {
+	var (
+		where folders
+		debug bool
+	)
+	c := &cobra.Command{
+		Use:   "run PLUGIN [config|autoconf|suggest]",
+		Short: "Run one plugin as the node would, and print what it says",
+		Long:  "run runs one plugin with the settings, the user and the environment that the node would give it, and prints what it says.\nWithout an argument the plugin prints values. The exit code is the plugin's.",
+		Args:  usage(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := p.configure(c.Context(), &where)
+			if err != nil {
+				return err
+			}
+			return p.runPlugin(c.Context(), cfg, node.Request{Plugin: args[0], Args: args[1:], Debug: debug, NoTimeout: true})
+		},
+	}
+	where.bind(c)
+	c.Flags().BoolVar(&debug, "debug", false, "set MUNIN_DEBUG for the plugin")
+	return c
+}
+
+func (p *program) runPlugin(ctx context.Context, cfg *node.Config, request node.Request) error {
+	options := node.Options{Native: nativePlugins(), Version: version(), Environ: p.environ, Log: slog.New(slog.DiscardHandler)}
+	catalogue, err := node.NewCatalogue(ctx, cfg, options)
+	if err != nil {
+		return err
+	}
+	answer := catalogue.RunPlugin(ctx, request)
+	if errors.Is(answer.Err, munin.ErrNotFound) && !cfg.Native.None {
+		answer = unoffered(ctx, options.Native, request)
+	}
+	for _, line := range answer.Stderr {
+		fmt.Fprintln(p.stderr, line)
+	}
+	if _, err := p.stdout.Write(answer.Output); err != nil {
+		return fmt.Errorf("print the answer: %w", err)
+	}
+	switch {
+	case answer.Err == nil:
+		return nil
+	case errors.Is(answer.Err, munin.ErrNotFound):
+		return fmt.Errorf("there is no plugin %s in %s, and no native one; \"corbie-node list\" shows what there is", request.Plugin, cfg.ServiceDir)
+	case answer.ExitCode > 0:
+		return exitError{code: answer.ExitCode, err: answer.Err}
+	}
+	return answer.Err
+}
+
+// unoffered asks a native plugin that is of no use on this machine, so that it can say why.
+func unoffered(ctx context.Context, native node.Native, request node.Request) node.Answer {
+	verb := ""
+	if len(request.Args) > 0 {
+		verb = request.Args[0]
+	}
+	output, err := native.Run(ctx, request.Plugin, verb, nil)
+	if err != nil {
+		return node.Answer{ExitCode: exitFailed, Err: err}
+	}
+	return node.Answer{Output: output}
+}
+
+func (p *program) listCommand() *cobra.Command {
+	var (
+		where  folders
+		format string
+	)
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the plugins that the node would offer, and where they come from",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if format != "text" && format != "json" {
+				return exitError{code: exitUsage, err: fmt.Errorf("--format %s: want text or json", format)}
+			}
+			cfg, err := p.configure(c.Context(), &where)
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewTextHandler(p.stderr, nil))
+			catalogue, err := node.NewCatalogue(c.Context(), cfg, node.Options{Native: nativePlugins(), Version: version(), Log: log})
+			if err != nil {
+				return err
+			}
+			return p.printPlugins(catalogue.Plugins(), format)
+		},
+	}
+	where.bind(c)
+	c.Flags().StringVar(&format, "format", "text", "text or json")
+	return c
+}
+
+func (p *program) printPlugins(list []node.Plugin, format string) error {
+	if format == "json" {
+		type plugin struct {
+			Name string `json:"name"`
+			Path string `json:"path,omitempty"`
+			Host string `json:"host,omitempty"`
+		}
+		all := make([]plugin, 0, len(list))
+		for _, one := range list {
+			all = append(all, plugin(one))
+		}
+		encoder := json.NewEncoder(p.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(all)
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
+	for _, one := range list {
+		source := one.Path
+		if source == "" {
+			source = "native"
+		}
+		if one.Host != "" {
+			source += " (for " + one.Host + ")"
+		}
+		fmt.Fprintf(table, "%s\t%s\n", one.Name, source)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"corbie/node"
+	"corbie/node/runner"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	var (
+		where  folders
+		listen []string
+	)
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve this machine's plugins to masters",
+		Long: "serve serves this machine's plugins to masters until it is told to stop (SIGTERM). SIGHUP makes it read its\n" +
+			"configuration anew. Without --config it listens on 127.0.0.1:4949 and lets only this machine ask.",
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context(), &where, listen) },
+	}
+	where.bind(c)
+	c.Flags().StringArrayVar(&listen, "listen", nil, "`address` to listen on instead of those of the configuration; may be repeated")
+	return c
+}
+
+func (p *program) serve(ctx context.Context, where *folders, listen []string) error {
+	log := slog.New(slog.NewTextHandler(p.stderr, nil))
+	cfg, err := p.configure(ctx, where)
+	if err != nil {
+		return err
+	}
+	if len(listen) == 0 {
+		listen = cfg.Listen
+	}
+	listeners, err := listenAll(ctx, listen)
+	if err != nil {
+		return err
+	}
+	defer closeAll(listeners)
+	if err := becomeUser(ctx, cfg); err != nil {
+		return err
+	}
+	options := node.Options{Native: nativePlugins(), Version: version(), Environ: withoutSystemd(p.environ), Log: log}
+	catalogue, err := node.NewCatalogue(ctx, cfg, options)
+	if err != nil {
+		return err
+	}
+	reportConfig(log, cfg)
+	server := node.NewServer(cfg, catalogue, options)
+	for _, listener := range listeners {
+		log.Info("listening", "address", listener.Addr().String(), "name", cfg.Name, "version", version())
+	}
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("cannot tell systemd that the node is ready", "err", err)
+	}
+	reloading, stopReloading := context.WithCancel(ctx)
+	defer stopReloading()
+	go p.reload(reloading, where, server, log)
+	err = server.Run(ctx, listeners)
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// reload takes the configuration anew at each hangup. One that is wrong changes nothing.
+func (p *program) reload(ctx context.Context, where *folders, server *node.Server, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.hangup:
+		}
+		cfg, err := p.configure(ctx, where)
+		if err == nil {
+			err = server.Reload(ctx, cfg)
+		}
+		if err != nil {
+			log.Error("the new configuration is wrong; the old one stays", "err", err)
+			continue
+		}
+		reportConfig(log, cfg)
+		log.Info("configuration read anew")
+	}
+}
+
+func reportConfig(log *slog.Logger, cfg *node.Config) {
+	for _, warning := range cfg.Warnings {
+		log.Warn("configuration line ignored", "line", warning)
+	}
+	if len(cfg.Ineffective) > 0 {
+		log.Info("configuration keys without effect here", "keys", strings.Join(cfg.Ineffective, " "))
+	}
+	if cfg.Access.OnlyLoopback() {
+		log.Info("only this machine may ask; let masters in with allow or cidr_allow")
+	}
+}
+
+// listenAll opens all addresses or none.
+func listenAll(ctx context.Context, addresses []string) ([]net.Listener, error) {
+	const keepAlive = time.Minute
+	var listeners []net.Listener
+	for _, address := range addresses {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			closeAll(listeners)
+			return nil, exitError{code: exitUsage, err: fmt.Errorf("listen on %q: want HOST:PORT, as in 127.0.0.1:4949", address)}
+		}
+		config := net.ListenConfig{KeepAlive: keepAlive}
+		listener, err := config.Listen(ctx, "tcp", address)
+		if err != nil {
+			closeAll(listeners)
+			return nil, listenError(address, err)
+		}
+		listeners = append(listeners, listener)
+	}
+	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, listener := range listeners {
+		_ = listener.Close() // Nobody uses it any more.
+	}
+}
+
+func listenError(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("address %s is in use: another munin-node or corbie-node is running? Stop it or choose --listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("address %s: only root may listen on a port below 1024; choose another with --listen", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("address %s does not belong to this machine; choose another with --listen", address)
+	}
+	return fmt.Errorf("listen on %s: %w", address, err)
+}
+
+// becomeUser gives up root when the configuration says so.
+func becomeUser(ctx context.Context, cfg *node.Config) error {
+	if os.Getuid() != 0 || cfg.User == "" && cfg.Group == "" {
+		return nil
+	}
+	name := cfg.User
+	if name == "" {
+		name = "root"
+	}
+	var groups []runner.Group
+	if cfg.Group != "" {
+		groups = []runner.Group{{Name: cfg.Group}}
+	}
+	id, err := runner.Lookup(ctx, name, groups)
+	if err != nil {
+		return fmt.Errorf("user and group of the node: %w", err)
+	}
+	list := make([]int, 0, len(id.Groups))
+	for _, gid := range id.Groups {
+		list = append(list, int(gid))
+	}
+	if err := errors.Join(syscall.Setgroups(list), syscall.Setgid(int(id.GID)), syscall.Setuid(int(id.UID))); err != nil {
+		return fmt.Errorf("become user %s: %w", name, err)
+	}
+	return nil
+}
+
+// withoutSystemd takes out of an environment what systemd meant for the node alone.
+func withoutSystemd(environ []string) []string {
+	own := map[string]bool{
+		"NOTIFY_SOCKET": true, "WATCHDOG_PID": true, "WATCHDOG_USEC": true, "LISTEN_PID": true, "LISTEN_FDS": true,
+		"LISTEN_FDNAMES": true, "INVOCATION_ID": true, "JOURNAL_STREAM": true, "CREDENTIALS_DIRECTORY": true,
+		"SYSTEMD_EXEC_PID": true, "MEMORY_PRESSURE_WATCH": true, "MEMORY_PRESSURE_WRITE": true, "FDSTORE": true,
+	}
+	var left []string
+	for _, entry := range environ {
+		if key, _, _ := strings.Cut(entry, "="); !own[key] {
+			left = append(left, entry)
+		}
+	}
+	return left
+}

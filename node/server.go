@@ -1,0 +1,274 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"corbie/munin"
+	"corbie/munin/wire"
+	"corbie/node/runner"
+)
+
+// drainTime is how long commands in progress may go on when the node stops.
+const drainTime = 5 * time.Second
+
+// Server holds the sessions of a node.
+type Server struct {
+	catalogue *Catalogue
+	version   string
+	log       *slog.Logger
+
+	mu       sync.Mutex
+	cfg      *Config
+	sessions map[*session]struct{}
+	denied   time.Time // when a refusal was last logged
+}
+
+// session is one master's conversation. It is what the protocol asks.
+type session struct {
+	server *Server
+	conn   *wire.ServerConn
+	peer   string // address without port
+}
+
+// NewServer makes the node's server on a catalogue. It starts nothing.
+func NewServer(cfg *Config, catalogue *Catalogue, opts Options) *Server {
+	return &Server{
+		catalogue: catalogue, version: opts.Version, log: opts.Log, cfg: cfg,
+		sessions: make(map[*session]struct{}),
+	}
+}
+
+// Reload takes another configuration for new sessions; those that run go on with the plugins as they are now.
+// The addresses to listen on stay as they are. After an error all is as before.
+func (s *Server) Reload(ctx context.Context, cfg *Config) error {
+	if err := s.catalogue.Reload(ctx, cfg); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg = cfg
+	return nil
+}
+
+// Run serves masters on all listeners until ctx ends. Then it closes the listeners, lets commands in progress
+// end for a moment, and returns after the last plugin has ended. Before that it returns only when a listener
+// fails.
+func (s *Server) Run(ctx context.Context, listeners []net.Listener) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	accepting, stopAccepting := context.WithCancelCause(ctx)
+	defer stopAccepting(nil)
+
+	var sessions, others sync.WaitGroup
+	others.Go(func() { _ = s.catalogue.Run(accepting) }) // It ends with accepting, and only so.
+	for _, listener := range listeners {
+		others.Go(func() { stopAccepting(s.accept(accepting, work, listener, &sessions)) })
+	}
+	<-accepting.Done()
+	for _, listener := range listeners {
+		_ = listener.Close() // Nobody waits for it any more.
+	}
+	others.Wait()
+	s.drain()
+	over := make(chan struct{})
+	go func() {
+		sessions.Wait()
+		close(over)
+	}()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+		stopWork()
+		<-over
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(accepting)
+}
+
+// accept lets masters in until the listener is closed. Sessions live as long as work does.
+func (s *Server) accept(ctx, work context.Context, listener net.Listener, sessions *sync.WaitGroup) error {
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
+	pause := time.Duration(0)
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept on %s: %w", listener.Addr(), err)
+		default:
+			// Too many open files, mostly: it passes.
+			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
+			s.log.Warn("cannot accept a connection", "err", err)
+			wait(ctx, pause)
+			continue
+		}
+		if one := s.admit(conn); one != nil {
+			sessions.Go(func() { s.serve(work, one) })
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// admit makes a session of a connection, or closes it and returns nil: clients that may not come in see no
+// banner.
+func (s *Server) admit(conn net.Conn) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addr, known := peerOf(conn)
+	if known && !s.cfg.Access.Allows(addr) {
+		_ = conn.Close() // It is refused either way.
+		if time.Since(s.denied) > time.Second {
+			s.denied = time.Now()
+			s.log.Warn("connection denied; allow the address with allow or cidr_allow if it is a master", "host", addr.String())
+		}
+		return nil
+	}
+	if len(s.sessions) >= s.cfg.MaxSessions && !s.makeRoom() {
+		_ = conn.Close() // It is refused either way.
+		s.log.Warn("connection refused: too many sessions, and none of them idle", "host", addr.String(), "sessions", len(s.sessions))
+		return nil
+	}
+	one := &session{server: s}
+	if known {
+		one.peer = addr.String()
+	}
+	one.conn = wire.NewServerConn(conn, wire.ServerOptions{
+		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout, Dropped: one.dropped,
+	})
+	s.sessions[one] = struct{}{}
+	return one
+}
+
+// peerOf is the address of a client. One on a socket file has none, and is let in by the file's mode.
+func peerOf(conn net.Conn) (netip.Addr, bool) {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return tcp.AddrPort().Addr().Unmap(), true
+}
+
+// makeRoom ends a session that waits for its client: the one that has waited longest of the client with the
+// most sessions. So a flood from one machine pushes out only itself. The lock is held.
+func (s *Server) makeRoom() bool {
+	count := make(map[string]int)
+	for one := range s.sessions {
+		count[one.peer]++
+	}
+	var (
+		victim *session
+		idle   time.Time
+	)
+	for one := range s.sessions {
+		since, waiting := one.conn.IdleSince()
+		if !waiting {
+			continue
+		}
+		if victim == nil || count[one.peer] > count[victim.peer] || count[one.peer] == count[victim.peer] && since.Before(idle) {
+			victim, idle = one, since
+		}
+	}
+	if victim == nil {
+		return false
+	}
+	victim.conn.Drain()
+	delete(s.sessions, victim)
+	return true
+}
+
+func (s *Server) serve(ctx context.Context, one *session) {
+	err := one.conn.Serve(ctx, one)
+	s.mu.Lock()
+	delete(s.sessions, one)
+	s.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		s.log.Info("session given up", "host", one.peer, "err", err)
+	}
+}
+
+func (s *Server) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one := range s.sessions {
+		one.conn.Drain()
+	}
+}
+
+// self is the node's own name.
+func (s *Server) self() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.ToLower(s.cfg.Name)
+}
+
+// List implements wire.Handler.
+func (one *session) List(ctx context.Context, node string, caps wire.Caps) []string {
+	if node == one.server.self() {
+		node = ""
+	}
+	names, known := one.server.catalogue.offered(ctx, caps)[node]
+	if !known && node != "" {
+		one.server.log.Info("asked for a node that no plugin speaks for; a master names it in the host's section or by use_node_name",
+			"host", one.peer, "node", clip(node))
+	}
+	return names
+}
+
+// Nodes implements wire.Handler.
+func (one *session) Nodes(ctx context.Context) []string {
+	byNode := one.server.catalogue.offered(ctx, wire.Caps{Multigraph: true, DirtyConfig: true})
+	var names []string
+	if _, ok := byNode[""]; ok {
+		names = append(names, one.server.self())
+		delete(byNode, "")
+	}
+	return append(names, slices.Sorted(maps.Keys(byNode))...)
+}
+
+// Run implements wire.Handler.
+func (one *session) Run(ctx context.Context, plugin string, verb wire.Verb, caps wire.Caps) []byte {
+	request := Request{Plugin: plugin, Caps: caps, Peer: one.peer}
+	if verb == wire.VerbConfig {
+		request.Args = []string{"config"}
+	}
+	answer := one.server.catalogue.RunPlugin(ctx, request)
+	switch {
+	case answer.Err == nil:
+		return answer.Output
+	case errors.Is(answer.Err, munin.ErrNotFound):
+		return []byte("# Unknown service\n")
+	case errors.Is(answer.Err, runner.ErrTimedOut):
+		return []byte("# Timed out\n")
+	}
+	return []byte("# Bad exit\n")
+}
+
+func (one *session) dropped(plugin string, lines int) {
+	one.server.log.Warn("lines of a plugin were left out: a lone dot or a line without end would break the protocol",
+		"plugin", clip(plugin), "lines", lines)
+}
