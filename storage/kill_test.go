@@ -105,7 +105,9 @@ func killID(host, field int) munin.SeriesID {
 }
 
 // killValue is what every sample of the test holds, so that a wrong one shows.
-func killValue(host, field int, ms int64) float64 { return float64(ms/1000%100_000 + int64(host*1000+field)) }
+func killValue(host, field int, ms int64) float64 {
+	return float64(ms/1000%100_000 + int64(host*1000+field))
+}
 
 // childWrite stores batch after batch, one host each, from the given time on, a second apart, every seventh host late, and says after each
 // "host time" once Append returned nil.
