@@ -40,8 +40,8 @@ func cpu(r *report) error {
 	if err != nil || hz <= 0 {
 		return errors.New("env.HZ must be a number of clock ticks a second, such as 100")
 	}
-	r.graph("graph_title CPU usage\ngraph_vlabel %\ngraph_scale no\ngraph_category system\ngraph_period second\n" +
-		"graph_info What the processors spend their time on. Each processor adds 100 %.")
+	r.graph("graph_title CPU usage\ngraph_vlabel %\ngraph_scale no\ngraph_category system\ngraph_period second")
+	r.attr("graph_info", "What the processors spend their time on. All ", strconv.Itoa(processors), " together can do ", strconv.Itoa(limit), " %.")
 	r.attr("graph_order", order)
 	r.attr("graph_args", "--base 1000 -r --lower-limit 0 --upper-limit ", strconv.Itoa(limit))
 	ignored := strings.Fields(r.env["ignore_fields"])

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"corbie/munin"
 )
 
 // Types of file system that are left out where env.exclude does not say otherwise.
@@ -119,11 +121,12 @@ func (m mount) field() string {
 }
 
 // cleanField makes a field name as Munin's plugins do: illegal characters at the start together become one
-// underscore, each other one becomes one, and "root" is avoided.
+// underscore, each other one becomes one, and "root" is avoided. What is too long is cut.
 func cleanField(name string) string {
 	if name == "root" {
 		return "__root"
 	}
+	name = name[:min(len(name), munin.MaxNameBytes-10)]
 	letter := func(c byte) bool { return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 	var b strings.Builder
 	start := 0

@@ -115,13 +115,15 @@ func parseDisk(line []byte) (d disk, ok bool) {
 	_, line = nextWord(line)
 	name, line := nextWord(line)
 	var n [11]uint64
-	if len(name) == 0 || len(name) > 100 || uints(line, n[:]) < len(n) {
+	if len(name) == 0 || len(name) > 100 || bytes.ContainsFunc(name, notPrintable) || uints(line, n[:]) < len(n) {
 		return d, false
 	}
 	d.name = string(name)
 	d.diskCounters = diskCounters{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10]}
 	return d, true
 }
+
+func notPrintable(c rune) bool { return c <= ' ' || c > '~' }
 
 // wholeDisks drops the partitions: what /sys/block does not list or, where that is missing, what is called
 // like a disk and a number.
@@ -160,7 +162,7 @@ func mappedName(r *report, name string) string {
 		return name
 	}
 	mapped := string(bytes.TrimSpace(text))
-	if !fs.ValidPath("dev/mapper/"+mapped) || strings.Contains(mapped, "/") || !r.exists("dev/mapper/"+mapped) {
+	if len(mapped) > 128 || strings.ContainsFunc(mapped, notPrintable) || !fs.ValidPath("dev/mapper/"+mapped) || strings.Contains(mapped, "/") || !r.exists("dev/mapper/"+mapped) {
 		return name
 	}
 	// LVM joins group and volume by a dash, and doubles the dashes within each.

@@ -71,10 +71,10 @@ func parseInterrupt(line []byte, processors int, described bool) (i interrupt, o
 		return i, false
 	}
 	name := string(word[:len(word)-1])
-	i.field = "i" + munin.SanitiseField(name)
-	if name[0] >= '0' && name[0] <= '9' {
-		i.field = "i" + munin.SanitisePlugin(name)
+	if munin.SanitisePlugin(name) != name {
+		return i, false
 	}
+	i.field = "i" + name
 	for range processors {
 		word, more := nextWord(rest)
 		n, isNumber := parseUint(word)
@@ -99,7 +99,7 @@ func (i *interrupt) describe(name string, words []string) {
 			words = words[1:]
 		}
 	}
-	text := strings.Join(words, " ")
+	text := munin.CleanText(strings.Join(words, " "))
 	i.label = text
 	if text == "" || len(text) > 47 {
 		i.label = name

@@ -12,6 +12,7 @@
 package plugins
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,8 +156,12 @@ func (s *Set) Run(ctx context.Context, name, verb string, env map[string]string)
 	r := s.newReport(ctx, env)
 	defer r.close()
 	r.plugin, r.instance = name, instance
-	if err := d.run(r, verb); err != nil {
-		return nil, fmt.Errorf("native plugin %s %s: %w", name, verb, err)
+	err := d.run(r, verb)
+	if ended := ctx.Err(); ended != nil {
+		err = ended
+	}
+	if err != nil {
+		return nil, fmt.Errorf("native plugin %s %s: %w", name, cmp.Or(verb, "fetch"), err)
 	}
 	return r.out, nil
 }
@@ -190,10 +195,7 @@ func (d *definition) run(r *report, verb string) error {
 	if err := d.missing(r); err != nil {
 		return err
 	}
-	if err := d.report(r); err != nil {
-		return err
-	}
-	return r.err()
+	return d.report(r)
 }
 
 // lookup finds the plugin of a name, and what a wildcard is to watch.

@@ -54,9 +54,9 @@ func (r *report) close() {
 func needs(names ...string) func(*report) error {
 	return func(r *report) error {
 		for _, name := range names {
-			f, err := r.set.root.Open(name)
+			f, err := r.open(name)
 			if err != nil {
-				return errors.New("cannot read /" + name)
+				return err
 			}
 			f.Close()
 		}
@@ -64,12 +64,25 @@ func needs(names ...string) func(*report) error {
 	}
 }
 
+// open opens a file; the error names it and says why it cannot be read.
+func (r *report) open(name string) (fs.File, error) {
+	f, err := r.set.root.Open(name)
+	if err != nil {
+		var inner *fs.PathError
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, fmt.Errorf("cannot read /%s: %w", name, err)
+	}
+	return f, nil
+}
+
 // read gives the text of a file. It is valid until the next read.
 func (r *report) read(name string) ([]byte, error) {
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	f, err := r.set.root.Open(name)
+	f, err := r.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +107,7 @@ func (r *report) read(name string) ([]byte, error) {
 
 // lines calls do with each line of a file that may be too large to read at once.
 func (r *report) lines(name string, do func(line []byte)) error {
-	f, err := r.set.root.Open(name)
+	f, err := r.open(name)
 	if err != nil {
 		return err
 	}
