@@ -7,20 +7,23 @@ import (
 	"corbie/storage/storagetest"
 )
 
-func open(t testing.TB, dir string) *storage.Samples {
-	t.Helper()
+func open(tb testing.TB, dir string) *storage.Samples {
+	tb.Helper()
 	s, err := storage.Open(dir, storage.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
 }
 
 func TestSamplesKeepWhatAStoreMustKeep(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T) storagetest.Store { return open(t, t.TempDir()) })
+	storagetest.Run(t, func(t *testing.T) storagetest.Store {
+		t.Helper()
+		return open(t, t.TempDir())
+	})
 }

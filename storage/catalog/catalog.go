@@ -82,7 +82,7 @@ func OpenReadOnly(path string, opts Options) (*Catalog, error) {
 	c := &Catalog{}
 	var err error
 	if c.read, err = pool(path, "ro", "NORMAL", readers); err == nil {
-		err = checkVersion(c.read)
+		err = checkVersion(context.Background(), c.read)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the catalogue %s for reading: %w", path, errors.Join(err, c.Close()))
@@ -118,7 +118,7 @@ func pool(path, mode, synchronous string, connections int) (*sql.DB, error) {
 func (c *Catalog) Close() error {
 	var errs []error
 	if c.fast != nil {
-		_, err := c.fast.Exec("PRAGMA optimize")
+		_, err := c.fast.ExecContext(context.Background(), "PRAGMA optimize")
 		errs = append(errs, err)
 	}
 	for _, db := range []*sql.DB{c.read, c.fast, c.durable} {

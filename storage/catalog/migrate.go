@@ -78,7 +78,7 @@ func save(ctx context.Context, db *sql.DB, to string) error {
 }
 
 // checkVersion refuses a database that this program cannot read, without changing it.
-func checkVersion(db *sql.DB) error {
+func checkVersion(ctx context.Context, db *sql.DB) error {
 	p, err := provider(db)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func checkVersion(db *sql.DB) error {
 		want = max(want, source.Version)
 	}
 	var have int64
-	if err := db.QueryRow("SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&have); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&have); err != nil {
 		return fmt.Errorf("read the version: %w", err)
 	}
 	if have < want {

@@ -10,13 +10,13 @@ import (
 	"corbie/storage/series"
 )
 
-func openReadOnly(t testing.TB, dir string) *series.DB {
-	t.Helper()
+func openReadOnly(tb testing.TB, dir string) *series.DB {
+	tb.Helper()
 	db, err := series.OpenReadOnly(dir, series.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { closeDB(t, db) })
+	tb.Cleanup(func() { closeDB(tb, db) })
 	return db
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -178,7 +179,7 @@ func MetricName(graph string) string {
 
 func labelsOf(id munin.SeriesID) labels.Labels {
 	pairs := []string{
-		labels.MetricName, MetricName(id.Graph),
+		model.MetricNameLabel, MetricName(id.Graph),
 		labelHost, id.Host.Name(), labelGraph, id.Graph, labelField, id.Field,
 	}
 	if group := id.Host.Group(); group != "" {

@@ -16,20 +16,20 @@ import (
 	"corbie/storage/series"
 )
 
-func open(t testing.TB, dir string, opts series.Options) *series.DB {
-	t.Helper()
+func open(tb testing.TB, dir string, opts series.Options) *series.DB {
+	tb.Helper()
 	db, err := series.Open(dir, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { closeDB(t, db) })
+	tb.Cleanup(func() { closeDB(tb, db) })
 	return db
 }
 
-func closeDB(t testing.TB, db *series.DB) {
-	t.Helper()
+func closeDB(tb testing.TB, db *series.DB) {
+	tb.Helper()
 	if err := db.Close(); err != nil {
-		t.Error(err)
+		tb.Error(err)
 	}
 }
 
@@ -37,10 +37,10 @@ func id(host string) munin.SeriesID {
 	return munin.SeriesID{Host: munin.HostID(host), Graph: "load", Field: "load"}
 }
 
-func add(t testing.TB, db *series.DB, readings ...munin.Reading) {
-	t.Helper()
-	if err := db.Append(t.Context(), readings); err != nil {
-		t.Fatal(err)
+func add(tb testing.TB, db *series.DB, readings ...munin.Reading) {
+	tb.Helper()
+	if err := db.Append(tb.Context(), readings); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -53,11 +53,11 @@ func every(id munin.SeriesID, now time.Time, ago, until time.Duration) []munin.R
 	return out
 }
 
-func scan(t testing.TB, db *series.DB, id munin.SeriesID) []munin.Point {
-	t.Helper()
-	points, err := scanErr(t.Context(), db, id)
+func scan(tb testing.TB, db *series.DB, id munin.SeriesID) []munin.Point {
+	tb.Helper()
+	points, err := scanErr(tb.Context(), db, id)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return points
 }
@@ -73,14 +73,14 @@ func scanErr(ctx context.Context, db *series.DB, id munin.SeriesID) (out []munin
 	return out, err
 }
 
-func wantSame(t testing.TB, got []munin.Point, want []munin.Reading) {
-	t.Helper()
+func wantSame(tb testing.TB, got []munin.Point, want []munin.Reading) {
+	tb.Helper()
 	if len(got) != len(want) {
-		t.Fatalf("got %d samples, want %d", len(got), len(want))
+		tb.Fatalf("got %d samples, want %d", len(got), len(want))
 	}
 	for i := range got {
 		if got[i] != want[i].Point {
-			t.Fatalf("sample %d is %v, want %v", i, got[i], want[i].Point)
+			tb.Fatalf("sample %d is %v, want %v", i, got[i], want[i].Point)
 		}
 	}
 }
@@ -280,9 +280,9 @@ func TestWriteBlocksCanBeReadAndAddedTo(t *testing.T) {
 	}
 }
 
-func writeBlocks(t testing.TB, dir string, readings []munin.Reading) {
-	t.Helper()
-	err := series.WriteBlocks(t.Context(), dir, func(yield func(munin.Reading) bool) {
+func writeBlocks(tb testing.TB, dir string, readings []munin.Reading) {
+	tb.Helper()
+	err := series.WriteBlocks(tb.Context(), dir, func(yield func(munin.Reading) bool) {
 		for _, r := range readings {
 			if !yield(r) {
 				return
@@ -290,7 +290,7 @@ func writeBlocks(t testing.TB, dir string, readings []munin.Reading) {
 		}
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 )
 
 func (s *suite) buckets() {
+	unknown := math.NaN()
 	s.add(s.every(id("a"), 0, 5, 1, 2, 6, unknown, 5, 4)...)
 	got := s.query(s.span(0, 30), 15*time.Minute, gauge("a"))[0]
 	want := []munin.Bucket{{Avg: 3, Min: 1, Max: 6, Count: 3}, {Avg: 4.5, Min: 4, Max: 5, Count: 2}}
@@ -49,11 +50,13 @@ func (s *suite) grid() {
 }
 
 func (s *suite) gaps() {
+	unknown := math.NaN()
 	s.add(s.at(id("a"), 0, 1), s.at(id("a"), 5, 2), s.at(id("a"), 40, 3))
 	s.wantAvg(s.query(s.span(0, 50), 10*time.Minute, gauge("a"))[0], 1.5, unknown, unknown, unknown, 3)
 }
 
 func (s *suite) nothing() {
+	unknown := math.NaN()
 	s.wantAvg(s.query(s.span(0, 15), 5*time.Minute, gauge("a"))[0], unknown, unknown, unknown)
 	s.add(s.every(id("a"), 0, 5, 1, 2, 3)...)
 	got := s.query(s.span(0, 15), 5*time.Minute, gauge("none"), gauge("a"), source("nothing", munin.Derive))
@@ -67,6 +70,7 @@ func (s *suite) nothing() {
 }
 
 func (s *suite) fine() {
+	unknown := math.NaN()
 	s.add(s.every(id("a"), 0, 5, 1, 2)...)
 	s.wantAvg(s.query(s.span(0, 10), 2*time.Minute, gauge("a"))[0], 1, unknown, 2, unknown, unknown)
 }
@@ -97,6 +101,7 @@ func (s *suite) emptyRange() {
 }
 
 func (s *suite) firstRate() {
+	unknown := math.NaN()
 	s.add(s.every(id("a"), 0, 5, 0, 300, 900, 1800)...)
 	s.wantAvg(s.query(s.span(5, 20), 5*time.Minute, source("a", munin.Derive))[0], 1, 2, 3)
 	s.wantAvg(s.query(s.span(0, 10), 5*time.Minute, source("a", munin.Derive))[0], unknown, 1)
@@ -114,6 +119,7 @@ func (s *suite) firstRate() {
 }
 
 func (s *suite) rates() {
+	unknown := math.NaN()
 	limited := source("limited", munin.Counter)
 	limited.Bounds = munin.Bounds{Low: 0, High: 1e6, HasLow: true, HasHigh: true}
 	for _, c := range []struct {
@@ -136,6 +142,7 @@ func (s *suite) rates() {
 }
 
 func (s *suite) bounds() {
+	unknown := math.NaN()
 	percent := gauge("percent")
 	percent.Bounds = munin.Bounds{Low: 0, High: 100, HasLow: true, HasHigh: true}
 	s.add(s.every(percent.ID, 0, 5, 0, -1, 100, 101)...)
@@ -160,6 +167,7 @@ func (s *suite) wantPoint(got, want munin.Point) {
 }
 
 func (s *suite) latest() {
+	unknown := math.NaN()
 	s.add(s.every(id("a"), 0, 5, 1, 2, 3)...)
 	none := munin.Point{V: unknown}
 	s.wantPoint(s.newest(10, gauge("a"))[0], s.at(id("a"), 10, 3).Point)
@@ -181,6 +189,7 @@ func (s *suite) latest() {
 }
 
 func (s *suite) latestUnknown() {
+	unknown := math.NaN()
 	s.add(s.every(id("a"), 0, 5, 1, unknown)...)
 	s.wantPoint(s.newest(6, gauge("a"))[0], s.at(id("a"), 5, unknown).Point)
 	high := gauge("b")
@@ -190,6 +199,7 @@ func (s *suite) latestUnknown() {
 }
 
 func (s *suite) latestRate() {
+	unknown := math.NaN()
 	s.add(s.every(id("a"), 0, 5, 0, 300, 900)...)
 	s.wantPoint(s.newest(10, source("a", munin.Derive))[0], s.at(id("a"), 10, 2).Point)
 	s.wantPoint(s.newest(0, source("a", munin.Derive))[0], s.at(id("a"), 0, unknown).Point)

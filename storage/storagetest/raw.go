@@ -18,6 +18,7 @@ func (s *suite) raw() {
 }
 
 func (s *suite) unknown() {
+	unknown := math.NaN()
 	want := s.every(id("a"), 0, 5, 1, unknown, 3)
 	s.add(want...)
 	s.wantRaw(id("a"), s.span(0, 60), want...)
@@ -56,6 +57,7 @@ func (s *suite) apart() {
 }
 
 func (s *suite) twice() {
+	unknown := math.NaN()
 	want := s.every(id("a"), 0, 5, 1, unknown, 3, 3)
 	s.add(want...)
 	s.add(want...)

@@ -63,8 +63,6 @@ type suite struct {
 	base  time.Time
 }
 
-var unknown = math.NaN()
-
 func id(field string) munin.SeriesID {
 	return munin.SeriesID{Host: "web;eu;www1.example.com", Graph: "diskstats_iops.sda", Field: field}
 }
