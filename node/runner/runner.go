@@ -186,6 +186,8 @@ func startError(spec *Spec, err error) error {
 		if _, statErr := os.Stat(spec.Path); statErr == nil {
 			return fmt.Errorf("run %s: the interpreter named in its first line is missing", spec.Path)
 		}
+	case errors.Is(err, syscall.EACCES) && spec.Identity != nil:
+		return fmt.Errorf("run %s as user %s: %w: look at the modes of the file and of the folders above it", spec.Path, spec.Identity.Name, syscall.EACCES)
 	case errors.Is(err, syscall.EPERM) && spec.Identity != nil:
 		return fmt.Errorf("run %s as user %s: only root may do that", spec.Path, spec.Identity.Name)
 	}
