@@ -42,19 +42,21 @@ type Catalog struct {
 	write         sync.Mutex
 	// graphs remembers what is stored of each host, so that a graph that did not change costs no write. Guarded by write.
 	graphs map[munin.HostID]map[string]seen
+	closed sync.Once
 }
 
 // Open opens the catalogue in a file, creates it where there is none, and brings an older one up to date after making a copy
 // named PATH.before-N. A catalogue that a newer Corbie wrote is an error. Close must be called.
 func Open(path string, opts Options) (*Catalog, error) {
 	c := &Catalog{graphs: make(map[munin.HostID]map[string]seen)}
-	if err := c.open(path, opts); err != nil {
+	if err := c.open(path, migrations, opts); err != nil {
 		return nil, fmt.Errorf("open the catalogue %s: %w", path, errors.Join(err, c.Close()))
 	}
 	return c, nil
 }
 
-func (c *Catalog) open(path string, opts Options) error {
+// open takes the migrations as an argument, so that tests can bring their own.
+func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 	log := opts.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -63,7 +65,7 @@ func (c *Catalog) open(path string, opts Options) error {
 	if c.durable, err = pool(path, "rwc", "FULL", 1); err != nil {
 		return err
 	}
-	if err := migrate(context.Background(), c.durable, path, log); err != nil {
+	if err := migrate(context.Background(), c.durable, steps, path, log); err != nil {
 		return err
 	}
 	if c.fast, err = pool(path, "rw", "NORMAL", 1); err != nil {
@@ -114,8 +116,13 @@ func pool(path, mode, synchronous string, connections int) (*sql.DB, error) {
 	return db, nil
 }
 
-// Close closes the file.
-func (c *Catalog) Close() error {
+// Close closes the file; once is enough.
+func (c *Catalog) Close() (err error) {
+	c.closed.Do(func() { err = c.close() })
+	return err
+}
+
+func (c *Catalog) close() error {
 	var errs []error
 	if c.fast != nil {
 		_, err := c.fast.ExecContext(context.Background(), "PRAGMA optimize")

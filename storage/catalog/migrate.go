@@ -17,8 +17,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func provider(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
+func provider(db *sql.DB, steps fs.FS) (*goose.Provider, error) {
+	files, err := fs.Sub(steps, "migrations")
 	if err != nil {
 		return nil, err
 	}
@@ -26,8 +26,8 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 }
 
 // migrate brings the tables up to date, each step in its own transaction.
-func migrate(ctx context.Context, db *sql.DB, path string, log *slog.Logger) error {
-	p, err := provider(db)
+func migrate(ctx context.Context, db *sql.DB, steps fs.FS, path string, log *slog.Logger) error {
+	p, err := provider(db, steps)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func save(ctx context.Context, db *sql.DB, to string) error {
 
 // checkVersion refuses a database that this program cannot read, without changing it.
 func checkVersion(ctx context.Context, db *sql.DB) error {
-	p, err := provider(db)
+	p, err := provider(db, migrations)
 	if err != nil {
 		return err
 	}
