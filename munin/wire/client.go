@@ -267,6 +267,9 @@ func (c *Client) Nodes() ([]string, error) {
 
 // idleQuestion sends a command that the node answers at once.
 func (c *Client) idleQuestion(word, command string) error {
+	if c.err != nil {
+		return c.err
+	}
 	if len(c.pending) > 0 {
 		return fmt.Errorf("%s: %d questions are still to be answered", word, len(c.pending))
 	}
@@ -356,6 +359,9 @@ func (c *Client) Config(plugin string) ([]byte, error) { return c.askOne(VerbCon
 func (c *Client) Fetch(plugin string) ([]byte, error) { return c.askOne(VerbFetch, plugin) }
 
 func (c *Client) askOne(verb Verb, plugin string) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
 	if len(c.pending) > 0 {
 		return nil, fmt.Errorf("ask %s: %d questions are still to be answered", plugin, len(c.pending))
 	}
