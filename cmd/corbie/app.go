@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"corbie/alerts"
+	"corbie/alerts/forecast"
+	"corbie/alerts/route"
+	"corbie/master/config"
+	"corbie/master/jobs"
+	"corbie/master/poll"
+	"corbie/munin"
+	"corbie/storage"
+	"corbie/storage/catalog"
+	"corbie/ui"
+)
+
+var (
+	_ poll.Sink        = (*storage.Samples)(nil)
+	_ poll.Catalog     = (*catalog.Catalog)(nil)
+	_ alerts.Values    = (*storage.Samples)(nil)
+	_ alerts.States    = (*catalog.Catalog)(nil)
+	_ alerts.Graphs    = (*catalog.Catalog)(nil)
+	_ alerts.Teller    = (*route.Router)(nil)
+	_ forecast.Catalog = (*catalog.Catalog)(nil)
+	_ forecast.Samples = (*storage.Samples)(nil)
+	_ ui.Catalog       = (*catalog.Catalog)(nil)
+	_ ui.Samples       = (*storage.Samples)(nil)
+	_ ui.States        = (*catalog.Catalog)(nil)
+	_ ui.Faults        = (*catalog.Catalog)(nil)
+	_ ui.Reports       = (*reports)(nil)
+)
+
+// app is a running master: everything opened and wired, nothing started until run.
+type app struct {
+	log       *slog.Logger
+	conf      *config.Config
+	listener  net.Listener
+	catalog   *catalog.Catalog
+	samples   *storage.Samples
+	router    *route.Router
+	evaluator *alerts.Evaluator
+	poller    *poll.Poller
+	jobs      *jobs.Runner
+	server    *http.Server
+	closers   []func() error // run last first
+}
+
+// newApp opens and wires a master in one straight line: its order is the order of what needs what. It starts nothing, and
+// closes again what it opened when a later step fails.
+func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logger) (a *app, err error) {
+	a = &app{log: log, conf: conf}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	release, err := storage.Lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, release)
+	if a.listener, err = listen(ctx, conf.Listen); err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, closeListener(a.listener))
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if a.catalog, err = catalog.Open(filepath.Join(dir, catalogFile), catalog.Options{Logger: log}); err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, a.catalog.Close)
+	a.samples, err = storage.Open(dir, storage.Options{Retention: conf.Retention, Logger: log, Registerer: registry})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, a.samples.Close)
+	if a.router, err = route.New(a.routeOptions(dir, registry)); err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, a.router.Close)
+	a.evaluator, err = alerts.New(alerts.Options{
+		Values: a.samples, States: a.catalog, Graphs: a.catalog, Teller: a.router, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err = a.configureHosts(ctx, conf); err != nil {
+		return nil, err
+	}
+	a.poller = poll.New(conf.Targets(), poll.Options{
+		Sink: a.samples, Catalog: a.catalog, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
+	})
+	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
+	survey := a.survey
+	a.jobs, err = jobs.New(log, jobs.Job{Name: "capacity", Schedule: conf.Forecast.Schedule, Do: func(ctx context.Context) error {
+		r, err := survey(ctx, time.Now())
+		if err != nil {
+			return err
+		}
+		return a.catalog.SaveReport(ctx, r)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	pages, err := ui.New(ui.Options{
+		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
+		Reports: &reports{stored: a.catalog, survey: survey}, Log: log, Version: version(),
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.server = &http.Server{
+		Handler: pages, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return a, nil
+}
+
+// listen binds the pages' address, with advice where that is not possible.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("address %s is in use by another program: stop that one or choose another with --listen", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func closeListener(l net.Listener) func() error {
+	return func() error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// pageURL is the address of the pages as people reach them.
+func (a *app) pageURL() string {
+	if a.conf.URL != "" {
+		return a.conf.URL
+	}
+	return "http://" + a.listener.Addr().String()
+}
+
+func (a *app) routeOptions(dir string, registry prometheus.Registerer) route.Options {
+	n := a.conf.Notify
+	return route.Options{
+		Dir: filepath.Join(dir, alertsFolder), Receivers: routeReceivers(a.conf.Receivers), GroupBy: n.GroupBy, Wait: n.Wait,
+		Interval: n.Interval, Repeat: n.RepeatEvery, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
+	}
+}
+
+// configureHosts tells the catalogue and the evaluator which hosts there are.
+func (a *app) configureHosts(ctx context.Context, conf *config.Config) error {
+	if err := a.catalog.Configure(ctx, conf.MuninHosts()); err != nil {
+		return err
+	}
+	hosts, err := a.catalog.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	configured := hosts[:0]
+	for _, h := range hosts {
+		if !h.Archived {
+			configured = append(configured, h)
+		}
+	}
+	return a.evaluator.Configure(ctx, configured)
+}
+
+// observe hands a finished poll to the evaluator, together with what the catalogue now knows of the host.
+func (a *app) observe(ctx context.Context, p *munin.Poll) {
+	host, err := a.catalog.Host(ctx, string(p.Host))
+	if err == nil {
+		err = a.evaluator.Observe(ctx, host, p)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Error("cannot evaluate levels", "host", p.Host, "err", err)
+	}
+}
+
+func (a *app) survey(ctx context.Context, now time.Time) (munin.Report, error) {
+	return forecast.Survey(ctx, a.catalog, a.samples, now)
+}
+
+// run serves until ctx ends and returns when all parts have stopped. reload gives a value whenever the
+// configuration shall be read anew.
+func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*config.Config, error)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.poller.Run(ctx) })
+	group.Go(func() error { return a.router.Run(ctx) })
+	group.Go(func() error { return a.jobs.Run(ctx) })
+	group.Go(func() error {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve pages: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := a.server.Shutdown(drain); err != nil {
+			return a.server.Close()
+		}
+		return nil
+	})
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-reload:
+				a.reload(ctx, read)
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// reload reads the configuration and swaps hosts, levels and receivers. When anything is wrong with it, nothing changes.
+func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) {
+	conf, err := read()
+	if err == nil {
+		err = a.router.Reload(routeReceivers(conf.Receivers))
+	}
+	if err != nil {
+		a.log.Error("the configuration was not reloaded, the old one stays in force", "err", err)
+		return
+	}
+	if err := a.configureHosts(ctx, conf); err != nil {
+		a.log.Error("cannot store the hosts of the new configuration", "err", err)
+	}
+	a.poller.Reload(conf.Targets())
+	for _, w := range conf.Warnings {
+		a.log.Warn("configuration", "warning", w)
+	}
+	a.log.Info("configuration reloaded", "hosts", len(conf.Hosts), "receivers", len(conf.Receivers))
+}
+
+func (a *app) close() error {
+	var err error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, a.closers[i]())
+	}
+	a.closers = nil
+	return err
+}
+
+// routeReceivers translates receivers from how they are configured to how they are told.
+func routeReceivers(from []config.Receiver) []route.Receiver {
+	to := make([]route.Receiver, 0, len(from))
+	for _, r := range from {
+		out := route.Receiver{Name: r.Name, On: r.On}
+		if e := r.Email; e != nil {
+			out.Email = &route.Email{
+				To: e.To, From: e.From, Host: e.Host, Port: e.Port, TLS: e.TLS, InsecureSkipVerify: e.InsecureSkipVerify,
+				Username: e.Username, Password: route.Secret(e.Password), Hello: e.Hello, Timeout: r.Timeout,
+			}
+		}
+		if w := r.Webhook; w != nil {
+			out.Webhook = &route.Webhook{
+				URL: route.Secret(w.URL), Username: w.Username, Password: route.Secret(w.Password), Token: route.Secret(w.Token),
+				InsecureSkipVerify: w.InsecureSkipVerify, Timeout: r.Timeout,
+			}
+		}
+		if len(r.Command) > 0 {
+			out.Command = &route.Command{Argv: r.Command, Timeout: r.Timeout}
+		}
+		to = append(to, out)
+	}
+	return to
+}
+
+// newLogger writes the master's log: one line an event, for people and for journald.
+func newLogger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"corbie/munin"
+)
+
+type exportFlags struct {
+	from, to, step, format string
+}
+
+func (p *program) exportCommand() *cobra.Command {
+	var flags exportFlags
+	cmd := &cobra.Command{
+		Use:   "export HOST [GRAPH]",
+		Short: "Print the stored values of a host or of one of its graphs",
+		Long: `export prints every stored value of a host, or of one of its graphs, as the
+plugin said it: a counter is a counter. With --step it prints what graphs show
+instead: rates, averaged over steps of the given length.
+
+It reads the data folder beside a running master.`,
+		Example: `  corbie export www1 df --from now-7d
+  corbie export www1 if_eth0 --from 2026-01-01 --to 2026-02-01 --step 1h --format json`,
+		Args: usageArgs(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := p.openReader()
+			if err != nil {
+				return err
+			}
+			graph := ""
+			if len(args) > 1 {
+				graph = args[1]
+			}
+			return errors.Join(p.export(cmd.Context(), r, args[0], graph, flags), r.close())
+		},
+	}
+	cmd.Flags().StringVar(&flags.from, "from", "now-24h", "begin: now-7d, 2006-01-02, 2006-01-02T15:04 or seconds since 1970")
+	cmd.Flags().StringVar(&flags.to, "to", "now", "end, not included")
+	cmd.Flags().StringVar(&flags.step, "step", "", "print rates averaged over this time (5m, 1h, 1d) instead of raw values")
+	cmd.Flags().StringVar(&flags.format, "format", formatCSV, "csv or json (one object a line)")
+	return cmd
+}
+
+func (p *program) export(ctx context.Context, r *reader, name, graph string, flags exportFlags) error {
+	span, err := munin.ParseRange(flags.from, flags.to, time.Now())
+	if err != nil {
+		return usageError{err}
+	}
+	var step time.Duration
+	if flags.step != "" {
+		if step, err = munin.ParseDuration(flags.step); err != nil || step <= 0 {
+			return usageError{fmt.Errorf("--step %q: want a length of time such as 5m", flags.step)}
+		}
+	}
+	out := bufio.NewWriter(p.stdout)
+	var sink rowSink
+	switch flags.format {
+	case formatCSV:
+		sink, err = newCSVSink(out)
+	case formatJSON:
+		sink = jsonSink{json.NewEncoder(out)}
+	default:
+		err = usageError{fmt.Errorf("--format %q: want csv or json", flags.format)}
+	}
+	if err != nil {
+		return err
+	}
+	host, graphs, err := r.graphsOf(ctx, name, graph)
+	if err != nil {
+		return err
+	}
+	for i := range graphs {
+		if err := r.exportGraph(ctx, host, &graphs[i], span, step, sink); err != nil {
+			return err
+		}
+	}
+	return errors.Join(sink.flush(), out.Flush())
+}
+
+// graphsOf is one graph of a host, or all of them when graph is empty.
+func (r *reader) graphsOf(ctx context.Context, name, graph string) (munin.Host, []munin.Graph, error) {
+	host, err := r.host(ctx, name)
+	if err != nil {
+		return host, nil, err
+	}
+	if graph == "" {
+		graphs, err := r.catalog.Graphs(ctx, host.ID)
+		return host, graphs, err
+	}
+	g, err := r.catalog.Graph(ctx, host.ID, graph)
+	if errors.Is(err, munin.ErrNotFound) {
+		return host, nil, fmt.Errorf("graph %q of %s: %w; 'corbie graphs %s' lists those that are known", graph, name, munin.ErrNotFound, name)
+	}
+	return host, []munin.Graph{g}, err
+}
+
+func (r *reader) exportGraph(ctx context.Context, host munin.Host, g *munin.Graph, span munin.Range, step time.Duration, sink rowSink) error {
+	for i := range g.Fields {
+		source := g.Source(host.ID, &g.Fields[i], host.Interval)
+		points, err := r.points(ctx, source, span, step)
+		if err != nil {
+			return fmt.Errorf("export %s: %w", source.ID, err)
+		}
+		for _, pt := range points {
+			if err := sink.row(exportRow{pt.Time(), host.ID, g.Name, g.Fields[i].Name, number(pt.V)}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reader) points(ctx context.Context, source munin.Source, span munin.Range, step time.Duration) ([]munin.Point, error) {
+	if step == 0 {
+		return r.samples.Raw(ctx, source.ID, span)
+	}
+	series, err := r.samples.Query(ctx, []munin.Source{source}, span, step)
+	if err != nil || len(series) == 0 {
+		return nil, err
+	}
+	s := series[0]
+	points := make([]munin.Point, 0, len(s.Buckets))
+	for i, b := range s.Buckets {
+		points = append(points, munin.Point{T: s.Start.Add(time.Duration(i) * s.Step).UnixMilli(), V: b.Avg})
+	}
+	return points, nil
+}
+
+// exportRow is one value of an export.
+type exportRow struct {
+	Time  time.Time    `json:"time"`
+	Host  munin.HostID `json:"host"`
+	Graph string       `json:"graph"`
+	Field string       `json:"field"`
+	Value number       `json:"value"`
+}
+
+// rowSink is a consumer contract: it models one export format.
+type rowSink interface {
+	row(r exportRow) error
+	flush() error
+}
+
+type csvSink struct{ w *csv.Writer }
+
+func newCSVSink(w io.Writer) (csvSink, error) {
+	s := csvSink{csv.NewWriter(w)}
+	return s, s.w.Write([]string{"time", "host", "graph", "field", "value"})
+}
+
+func (s csvSink) row(r exportRow) error {
+	value := ""
+	if v := float64(r.Value); !math.IsNaN(v) {
+		value = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return s.w.Write([]string{r.Time.Format("2006-01-02T15:04:05.000Z07:00"), string(r.Host), r.Graph, r.Field, value})
+}
+
+func (s csvSink) flush() error {
+	s.w.Flush()
+	return s.w.Error()
+}
+
+type jsonSink struct{ enc *json.Encoder }
+
+func (s jsonSink) row(r exportRow) error { return s.enc.Encode(r) }
+
+func (s jsonSink) flush() error { return nil }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"corbie/munin"
+)
+
+type hostRow struct {
+	Host       munin.HostID `json:"host"`
+	Address    string       `json:"address"`
+	State      string       `json:"state"`
+	LastAnswer *time.Time   `json:"last_answer"`
+	TookMS     int64        `json:"took_ms"`
+	Error      string       `json:"error,omitempty"`
+}
+
+func (p *program) hostsCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "hosts",
+		Short: "List the hosts that the master knows, with the age of their last answer",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := p.openCatalog()
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			hosts, err := r.catalog.Hosts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.printHosts(hosts, format, time.Now())
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", formatText, "text or json")
+	return cmd
+}
+
+func (p *program) printHosts(hosts []munin.Host, format string, now time.Time) error {
+	t := table{head: []string{"HOST", "ADDRESS", "STATE", "LAST ANSWER", "TOOK", "LAST ERROR"}}
+	rows := make([]hostRow, 0, len(hosts))
+	for _, h := range hosts {
+		row := hostRow{
+			Host: h.ID, Address: h.Address, State: hostState(h, now), LastAnswer: stamp(h.LastAnswer),
+			TookMS: h.LastTook.Milliseconds(), Error: h.LastError,
+		}
+		rows = append(rows, row)
+		t.add(string(h.ID), h.Address, row.State, ago(h.LastAnswer, now), h.LastTook.Round(time.Millisecond).String(), h.LastError)
+	}
+	return t.write(p.stdout, format, rows)
+}
+
+// hostState is one word for what a host does.
+func hostState(h munin.Host, now time.Time) string {
+	switch {
+	case h.Archived:
+		return "archived"
+	case h.LastTried.IsZero():
+		return "new"
+	case h.LastAnswer.IsZero(), h.Silent > 0 && now.Sub(h.LastAnswer) > h.Silent:
+		return "silent"
+	case h.LastError != "":
+		return "failing"
+	}
+	return "ok"
+}
+
+type graphRow struct {
+	Graph    string     `json:"graph"`
+	Title    string     `json:"title"`
+	Category string     `json:"category"`
+	Fields   []string   `json:"fields"`
+	LastSeen *time.Time `json:"last_seen"`
+}
+
+func (p *program) graphsCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "graphs HOST",
+		Short: "List the graphs of a host, and the plugins that failed at its last poll",
+		Args:  usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := p.openCatalog()
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			h, err := r.host(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			graphs, err := r.catalog.Graphs(cmd.Context(), h.ID)
+			if err != nil {
+				return err
+			}
+			faults, err := r.catalog.Faults(cmd.Context(), h.ID)
+			if err != nil {
+				return err
+			}
+			return p.printGraphs(graphs, faults, format, time.Now())
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", formatText, "text or json")
+	return cmd
+}
+
+func (p *program) printGraphs(graphs []munin.Graph, faults []munin.Fault, format string, now time.Time) error {
+	t := table{head: []string{"GRAPH", "TITLE", "CATEGORY", "FIELDS", "LAST SEEN"}}
+	rows := make([]graphRow, 0, len(graphs))
+	for _, g := range graphs {
+		names := make([]string, len(g.Fields))
+		for i := range g.Fields {
+			names[i] = g.Fields[i].Name
+		}
+		rows = append(rows, graphRow{g.Name, g.Title, g.Category, names, stamp(g.LastSeen)})
+		t.add(g.Name, g.Title, g.Category, strconv.Itoa(len(names))+": "+shorten(strings.Join(names, " "), 40), ago(g.LastSeen, now))
+	}
+	reasons := make([]string, len(faults))
+	for i, f := range faults {
+		reasons[i] = f.String()
+	}
+	if err := t.write(p.stdout, format, map[string]any{"graphs": rows, "faults": reasons}); err != nil || format != formatText {
+		return err
+	}
+	if len(reasons) > 0 {
+		_, err := p.stdout.Write([]byte("\nAt the last poll:\n  " + strings.Join(reasons, "\n  ") + "\n"))
+		return err
+	}
+	return nil
+}
+
+func shorten(s string, limit int) string {
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"corbie/master/config"
+	"corbie/munin"
+	"corbie/storage"
+	"corbie/storage/catalog"
+)
+
+const (
+	defaultConfig = "/etc/corbie/corbie.yml"
+	defaultData   = "/var/lib/corbie"
+	catalogFile   = "catalog.db"
+	alertsFolder  = "alerts"
+)
+
+// loadConfig reads the configuration that was named, or the default one where it exists, or none.
+func (p *program) loadConfig() (*config.Config, error) {
+	name := p.configPath
+	if name == "" {
+		if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
+			return config.Parse("defaults", nil)
+		}
+		name = defaultConfig
+	}
+	return config.Load(name)
+}
+
+// dataFolder is the flag's, the configuration's, or the default, in this order.
+func (p *program) dataFolder(conf *config.Config) string {
+	switch {
+	case p.dataDir != "":
+		return p.dataDir
+	case conf != nil && conf.Data != "":
+		return conf.Data
+	}
+	return defaultData
+}
+
+// reader looks at a data folder, beside a running master or without one.
+type reader struct {
+	catalog *catalog.Catalog
+	samples *storage.Samples
+}
+
+func (p *program) openCatalog() (*reader, error) {
+	dir := p.dataDir
+	if dir == "" {
+		conf, err := p.loadConfig()
+		if err != nil {
+			return nil, err
+		}
+		dir = p.dataFolder(conf)
+	}
+	p.dataDir = dir
+	file := filepath.Join(dir, catalogFile)
+	if _, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("%s: no data of a master there; name its folder with --data: %w", dir, err)
+	}
+	cat, err := catalog.OpenReadOnly(file, catalog.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &reader{catalog: cat}, nil
+}
+
+// openReader opens the catalogue and the samples.
+func (p *program) openReader() (*reader, error) {
+	r, err := p.openCatalog()
+	if err != nil {
+		return nil, err
+	}
+	r.samples, err = storage.OpenReadOnly(p.dataDir, storage.Options{})
+	if err != nil {
+		return nil, errors.Join(err, r.catalog.Close())
+	}
+	return r, nil
+}
+
+func (r *reader) close() error {
+	var err error
+	if r.samples != nil {
+		err = r.samples.Close()
+	}
+	return errors.Join(err, r.catalog.Close())
+}
+
+// host finds a host by full path or short name, with advice when it is not there.
+func (r *reader) host(ctx context.Context, name string) (munin.Host, error) {
+	h, err := r.catalog.Host(ctx, name)
+	if errors.Is(err, munin.ErrNotFound) {
+		return h, fmt.Errorf("host %q: %w; 'corbie hosts' lists those that are known", name, munin.ErrNotFound)
+	}
+	return h, err
+}

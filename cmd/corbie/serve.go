@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"corbie/master/config"
+)
+
+type serveFlags struct {
+	listen  string
+	verbose bool
+}
+
+func (p *program) serveCommand() *cobra.Command {
+	var flags serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Poll, store, draw, page: the master itself",
+		Long: `serve runs the master until it is told to stop (SIGTERM, Ctrl-C). SIGHUP makes it
+read its configuration anew; when that has an error, nothing changes and the
+log says why.
+
+It prints the address of the pages on stdout and logs to stderr.`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), flags) },
+	}
+	cmd.Flags().StringVar(&flags.listen, "listen", "", "address of the pages (default: listen in the configuration, else 127.0.0.1:8080)")
+	cmd.Flags().BoolVar(&flags.verbose, "verbose", false, "log every poll")
+	return cmd
+}
+
+func (p *program) serve(ctx context.Context, flags serveFlags) error {
+	read := func() (*config.Config, error) {
+		conf, err := p.loadConfig()
+		if err != nil {
+			return nil, err
+		}
+		if flags.listen != "" {
+			conf.Listen = flags.listen
+		}
+		return conf, conf.CheckListen(conf.Listen)
+	}
+	conf, err := read()
+	if err != nil {
+		return err
+	}
+	log := newLogger(p.stderr, flags.verbose)
+	for _, w := range conf.Warnings {
+		log.Warn("configuration", "warning", w)
+	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+
+	a, err := newApp(ctx, conf, p.dataFolder(conf), log)
+	if err != nil {
+		return err
+	}
+	for _, q := range a.samples.Quarantined() {
+		log.Error("damaged data was set aside; the rest is served", "what", q)
+	}
+	log.Info("listening", "url", a.pageURL(), "hosts", len(conf.Hosts), "data", p.dataFolder(conf))
+	fmt.Fprintf(p.stdout, "Corbie: %s/\n", a.pageURL())
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("cannot tell systemd that the master is ready", "err", err)
+	}
+	err = a.run(ctx, reload, read)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	if err = errors.Join(err, a.close()); err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
