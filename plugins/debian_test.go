@@ -2,6 +2,7 @@ package plugins_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -50,9 +51,16 @@ func TestNativePluginsMatchDebians(t *testing.T) {
 				t.Fatalf("Debian's plugin describes nothing: %v", theirs.Faults)
 			}
 			compareGraphs(t, ours.Graphs, theirs.Graphs)
-			compareValues(t, ours.Graphs,
-				munin.ParseFetch(name, run(t, set, name, "", env)).Samples,
-				munin.ParseFetch(name, debian(t, name)).Samples)
+			var different []string
+			for range 5 { // the machine is busy with other things in between
+				different = compareValues(ours.Graphs,
+					munin.ParseFetch(name, run(t, set, name, "", env)).Samples,
+					munin.ParseFetch(name, debian(t, name)).Samples)
+				if len(different) == 0 {
+					return
+				}
+			}
+			t.Error(strings.Join(different, "\n"))
 		})
 	}
 	if _, err := exec.LookPath("munin-run"); err == nil && compared < 15 {
@@ -114,10 +122,9 @@ func compareFields(t *testing.T, graph string, ours, theirs *munin.Field) {
 	}
 }
 
-// compareValues wants the same fields with values, and values that are close. Debian's plugin ran a moment
-// later, and starting it changes what some of them count.
-func compareValues(t *testing.T, graphs []munin.Graph, ours, theirs []munin.Sample) {
-	t.Helper()
+// compareValues wants the same fields with values, and values that are close, and says where they are not.
+// Debian's plugin ran a moment later, and starting it changes what some of them count.
+func compareValues(graphs []munin.Graph, ours, theirs []munin.Sample) (different []string) {
 	loose := map[string]bool{
 		"processes": true, "threads": true, "vmstat": true, "proc_pri": true, "load": true,
 	}
@@ -128,29 +135,28 @@ func compareValues(t *testing.T, graphs []munin.Graph, ours, theirs []munin.Samp
 	for _, s := range theirs {
 		v, ok := values[s.Graph+"."+s.Field]
 		if !ok {
-			t.Errorf("%s.%s has no value, Debian's has %v", s.Graph, s.Field, s.Value)
+			different = append(different, fmt.Sprintf("%s.%s has no value, Debian's has %v", s.Graph, s.Field, s.Value))
 			continue
 		}
-		if loose[s.Graph] || strings.HasPrefix(s.Graph, "diskstats") {
-			continue
-		}
-		limit := 0.05*math.Abs(s.Value) + 100
+		limit := 0.02*math.Abs(s.Value) + 100
 		for _, g := range graphs {
 			if f, ok := g.Field(s.Field); ok && g.Name == s.Graph {
 				switch {
 				case f.Type != munin.Gauge:
-					limit = 0.05*math.Abs(s.Value) + 5000
+					limit += 2000
 				case g.VLabel == "%":
-					limit = 1
-				case g.Base() == 1024:
-					limit = 0.05*math.Abs(s.Value) + 500<<20
+					limit = 0.5
+				case g.VLabel == "Bytes":
+					limit += 64 << 20
 				}
 			}
 		}
-		if math.Abs(v-s.Value) > limit {
-			t.Errorf("%s.%s is %v, Debian's %v", s.Graph, s.Field, v, s.Value)
+		// What Debian's diskstats says is the mean of another span.
+		if math.Abs(v-s.Value) > limit && !loose[s.Graph] && !strings.HasPrefix(s.Graph, "diskstats") {
+			different = append(different, fmt.Sprintf("%s.%s is %v, Debian's %v", s.Graph, s.Field, v, s.Value))
 		}
 	}
+	return different
 }
 
 func graphNames(graphs []munin.Graph) string {
