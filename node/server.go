@@ -30,7 +30,7 @@ type Server struct {
 	mu       sync.Mutex
 	cfg      *Config
 	sessions map[*session]struct{}
-	denied   time.Time // when a refusal was last logged
+	refused  time.Time // when a refusal was last logged
 }
 
 // session is one master's conversation. It is what the protocol asks.
@@ -141,27 +141,31 @@ func (s *Server) admit(conn net.Conn) *session {
 	defer s.mu.Unlock()
 	addr, known := peerOf(conn)
 	if known && !s.cfg.Access.Allows(addr) {
-		_ = conn.Close() // It is refused either way.
-		if time.Since(s.denied) > time.Second {
-			s.denied = time.Now()
-			s.log.Warn("connection denied; allow the address with allow or cidr_allow if it is a master", "host", addr.String())
-		}
-		return nil
-	}
-	if len(s.sessions) >= s.cfg.MaxSessions && !s.makeRoom() {
-		_ = conn.Close() // It is refused either way.
-		s.log.Warn("connection refused: too many sessions, and none of them idle", "host", addr.String(), "sessions", len(s.sessions))
+		s.refuse(conn, "connection denied; allow the address with allow or cidr_allow if it is a master", addr.String())
 		return nil
 	}
 	one := &session{server: s}
 	if known {
 		one.peer = addr.String()
 	}
+	if len(s.sessions) >= s.cfg.MaxSessions && !s.makeRoom(one.peer) {
+		s.refuse(conn, "connection refused: too many sessions", one.peer)
+		return nil
+	}
 	one.conn = wire.NewServerConn(conn, wire.ServerOptions{
 		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout, Dropped: one.dropped,
 	})
 	s.sessions[one] = struct{}{}
 	return one
+}
+
+// refuse closes a connection, and says so, but not for each of a flood. The lock is held.
+func (s *Server) refuse(conn net.Conn, reason, peer string) {
+	if time.Since(s.refused) > time.Second {
+		s.refused = time.Now()
+		s.log.Warn("connection closed", "reason", reason, "host", peer)
+	}
+	_ = conn.Close() // Nothing was said on it yet.
 }
 
 // peerOf is the address of a client. One on a socket file has none, and is let in by the file's mode.
@@ -173,30 +177,43 @@ func peerOf(conn net.Conn) (netip.Addr, bool) {
 	return tcp.AddrPort().Addr().Unmap(), true
 }
 
-// makeRoom ends a session that waits for its client: the one that has waited longest of the client with the
-// most sessions. So a flood from one machine pushes out only itself. The lock is held.
-func (s *Server) makeRoom() bool {
-	count := make(map[string]int)
+// makeRoom ends a session for one of another client, so that a flood from one machine pushes out only itself:
+// it takes one from the client that has the most, the one that has waited longest for a command. When that
+// client has only busy ones, it loses the one at which nothing has moved for longest, but not for yet another
+// of its own. The lock is held.
+func (s *Server) makeRoom(peer string) bool {
+	count := map[string]int{peer: 0}
 	for one := range s.sessions {
 		count[one.peer]++
 	}
+	heaviest := peer
+	for other, n := range count {
+		if n > count[heaviest] {
+			heaviest = other
+		}
+	}
 	var (
 		victim *session
-		idle   time.Time
+		oldest time.Time
+		idle   bool
 	)
 	for one := range s.sessions {
-		since, waiting := one.conn.IdleSince()
-		if !waiting {
+		if one.peer != heaviest {
 			continue
 		}
-		if victim == nil || count[one.peer] > count[victim.peer] || count[one.peer] == count[victim.peer] && since.Before(idle) {
-			victim, idle = one, since
+		since, waiting := one.conn.IdleSince()
+		if victim == nil || waiting && !idle || waiting == idle && since.Before(oldest) {
+			victim, oldest, idle = one, since, waiting
 		}
 	}
-	if victim == nil {
+	if victim == nil || !idle && heaviest == peer {
 		return false
 	}
-	victim.conn.Drain()
+	if idle {
+		victim.conn.Drain()
+	} else {
+		victim.conn.Abort()
+	}
 	delete(s.sessions, victim)
 	return true
 }

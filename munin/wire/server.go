@@ -169,7 +169,13 @@ func (c *ServerConn) Drain() {
 	}
 }
 
-// IdleSince says since when the session has been waiting for a command. It is false while one is answered.
+// Abort ends the session at once, whatever it does.
+func (c *ServerConn) Abort() {
+	_ = c.conn.Close() // The connection is given up either way.
+}
+
+// IdleSince says since when the session has been waiting for a command. While one is answered it is false, with
+// the time since when that is so.
 func (c *ServerConn) IdleSince() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

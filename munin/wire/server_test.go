@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,14 +235,16 @@ func TestAByteNowAndThenDoesNotKeepASessionOpen(t *testing.T) {
 		client, _, ended := dial(t, loadNode(), wire.ServerOptions{Idle: time.Minute})
 		begin := time.Now()
 		go func() { _, _ = io.Copy(io.Discard, client) }() // It listens, and
-		go func() {                                        // says a byte every ten seconds.
+		var saying sync.WaitGroup
+		defer saying.Wait()
+		saying.Go(func() { // says a byte every ten seconds.
 			for {
 				time.Sleep(10 * time.Second) //nolint:forbidigo // fake time
 				if _, err := client.Write([]byte("f")); err != nil {
 					return
 				}
 			}
-		}()
+		})
 		if err := <-ended; !errors.Is(err, wire.ErrIdle) || time.Since(begin) != time.Minute {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}

@@ -1,0 +1,117 @@
+package node_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// hostileClients are ways to be a burden, each on a connection of its own. They return when the connection is
+// closed or ctx ends.
+var hostileClients = map[string]func(ctx context.Context, conn net.Conn){
+	"a line without end": func(_ context.Context, conn net.Conn) {
+		for {
+			if _, err := conn.Write([]byte("fetch load")); err != nil {
+				return
+			}
+		}
+	},
+	"a line of a megabyte": func(_ context.Context, conn net.Conn) {
+		_, _ = conn.Write(append(bytes.Repeat([]byte("x"), 1<<20), '\n')) // It is cut off on the way.
+	},
+	"a byte now and then": func(ctx context.Context, conn net.Conn) {
+		for _, b := range []byte("fetch load\n") {
+			_, _ = conn.Write([]byte{b}) // The session may be over.
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		<-ctx.Done()
+	},
+	"nothing at all":             func(ctx context.Context, _ net.Conn) { <-ctx.Done() },
+	"half closed, never reading": func(ctx context.Context, conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite(); <-ctx.Done() },
+	"binary rubbish": func(_ context.Context, conn net.Conn) {
+		_, _ = conn.Write(bytes.Repeat([]byte{0, 255, '\n', 13}, 5000))
+	},
+	"large answers, never read": func(ctx context.Context, conn net.Conn) {
+		_, _ = io.WriteString(conn, "fetch large\nfetch large\n")
+		<-ctx.Done()
+	},
+	"commands without a pause":    func(_ context.Context, conn net.Conn) { _, _ = conn.Write(bytes.Repeat([]byte("bogus\n"), 5000)) },
+	"plugins that do not exist":   func(_ context.Context, conn net.Conn) { _, _ = conn.Write(bytes.Repeat([]byte("fetch nope\n"), 2000)) },
+	"connects and leaves at once": func(context.Context, net.Conn) {},
+}
+
+func TestAnHonestMasterGetsEveryAnswerAmongHostileOnes(t *testing.T) {
+	native := fakeNative{
+		"large": func(context.Context, string, map[string]string) ([]byte, error) {
+			return bytes.Repeat([]byte("some.value 1\n"), 300_000), nil
+		},
+		"users": func(_ context.Context, verb string, _ map[string]string) ([]byte, error) {
+			return map[string][]byte{"": []byte("users.value 4\n"), "config": []byte("users.label users\n")}[verb], nil
+		},
+	}
+	n := startNode(t, setup{scripts: map[string]string{"load": loadScript}, native: native, config: "max_servers 15\n"})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, behave := range hostileClients {
+		for range 2 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", n.addr)
+					if err != nil {
+						continue
+					}
+					stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+					behave(ctx, conn)
+					stop()
+					_ = conn.Close()
+					select {
+					case <-ctx.Done():
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+			})
+		}
+	}
+	honest := dialFrom(t, n, "127.0.0.2")
+	for i := range 30 {
+		if got := honest.body("fetch load") + honest.body("fetch users"); got != "load.value 0.10\nusers.value 4\n" {
+			t.Fatalf("round %d: %q", i, got)
+		}
+	}
+	for i := range 10 {
+		late := dialFrom(t, n, "127.0.0.3")
+		if got := late.ask("list"); got != "load users" {
+			t.Fatalf("session %d: list %q", i, got)
+		}
+		_ = late.conn.Close() // The next one comes at once.
+	}
+}
+
+// dialFrom is dial from another address of the loopback network.
+func dialFrom(t *testing.T, n *testNode, from string) *master {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	conn, err := dialer.DialContext(t.Context(), "tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	m := &master{t: t, conn: conn, r: bufio.NewReader(conn)}
+	if banner := m.line(); banner != "# munin node at Node1.example.com" {
+		t.Fatalf("banner %q", banner)
+	}
+	return m
+}
