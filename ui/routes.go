@@ -16,6 +16,13 @@ func (s *Server) routes() http.Handler {
 	if s.opts.Metrics != nil {
 		mux.Handle("/metrics", s.opts.Metrics)
 	}
+	mux.Handle("/{$}", s.answer(s.overview))
+	mux.Handle("/g/{group}", s.answer(s.group))
+	mux.Handle("/problems", s.answer(s.problems))
+	mux.Handle("/capacity", s.answer(s.capacity))
+	mux.Handle("/h/{host}", s.answer(s.host))
+	mux.Handle("/h/{host}/{graph}", s.answer(s.graphOr))
+	mux.Handle("/", s.answer(s.elsewhere))
 	return mux
 }
 

@@ -422,7 +422,7 @@ func (b *builder) addFigures() {
 		if !ok {
 			cols = b.scaled(f.Name)
 		}
-		row := FieldFigures{Name: f.Name, Figures: cols.figures()}
+		row := FieldFigures{Name: f.Name, Values: cols.avg, Figures: cols.figures()}
 		for j := range b.model.Curves {
 			if c := &b.model.Curves[j]; c.Field == f.Name && !c.Total {
 				row.Drawn, row.Colour, row.Mirrored = true, c.Colour, c.Mirrored

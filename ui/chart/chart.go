@@ -89,7 +89,9 @@ type FieldFigures struct {
 	Drawn    bool
 	Mirrored bool
 	Colour   Colour
-	Figures  Figures
+	// Values are one a bucket, after graph_period and cdef, as the curve shows them; NaN where unknown.
+	Values  []float64
+	Figures Figures
 }
 
 // Rule is a horizontal line: a warning or critical level, or a line that the plugin asked for.

@@ -66,8 +66,8 @@ func (m *Model) SVG(p Picture) []byte {
 			rows++
 		}
 		d.at.legendTop = d.at.height + 8
-		d.at.footer = d.at.legendTop + legendLine*float64(rows+1) + 6
-		d.at.height = d.at.footer + 12
+		d.at.footer = d.at.legendTop + legendLine*float64(rows+1) + 15
+		d.at.height = d.at.footer + 8
 	}
 	d.body()
 	return d.document()

@@ -1,0 +1,121 @@
+package chart
+
+import (
+	"encoding/json"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+)
+
+// completer adds to the options what go-echarts has no field for.
+type completer struct {
+	charts.BaseConfigurationVisitor
+	model *Model
+	live  *Live
+	theme Theme
+	log   bool
+}
+
+// VisitTooltipOpt makes the tooltip text drawn on the canvas: an HTML one would break the content security
+// policy.
+func (c *completer) VisitTooltipOpt(opts.Tooltip) any {
+	return map[string]any{
+		"trigger": "axis", "renderMode": "richText", "confine": true, "formatter": "@tooltip",
+		"backgroundColor": paperColour().In(c.theme), "borderColor": axisColour().In(c.theme), "borderWidth": 1,
+		"padding":     []int{6, 10},
+		"textStyle":   map[string]any{"color": inkColour().In(c.theme), "fontSize": 12},
+		"axisPointer": map[string]any{"type": "line", "lineStyle": map[string]any{"color": mutedColour().In(c.theme)}},
+	}
+}
+
+// VisitToolboxOpt is what zooming by dragging hangs on; its icons are not shown.
+func (c *completer) VisitToolboxOpt(opts.Toolbox) any {
+	return map[string]any{
+		"itemSize": 0, "showTitle": false, "right": 0, "top": -20,
+		"feature": map[string]any{"dataZoom": map[string]any{
+			"yAxisIndex": "none", "filterMode": "none",
+			"brushStyle": map[string]any{"color": mutedColour().In(c.theme), "opacity": 0.25, "borderWidth": 0},
+		}},
+	}
+}
+
+// Visit runs last, over the whole option.
+func (c *completer) Visit(option map[string]any) {
+	delete(option, "title")
+	option["backgroundColor"] = "transparent"
+	option["series"] = c.series(option["series"])
+	option["xAxis"] = c.axis(option["xAxis"], tickValues(c.live.XTicks))
+	yTicks := tickValues(c.live.YTicks)
+	if c.log {
+		yTicks = nil // ECharts finds the powers of ten itself
+	}
+	option["yAxis"] = c.axis(option["yAxis"], yTicks)
+}
+
+// generic turns typed options into maps and lists that can be added to.
+func generic(typed any) []map[string]any {
+	b, err := json.Marshal(typed)
+	if err != nil {
+		return nil
+	}
+	var out []map[string]any
+	if json.Unmarshal(b, &out) != nil {
+		return nil
+	}
+	return out
+}
+
+// axis takes the ticks from us, so that they are the same as in the server's picture: ECharts would choose
+// decimal ones for base 1024, and the browser's time zone.
+func (c *completer) axis(typed any, ticks []float64) []map[string]any {
+	axes := generic(typed)
+	for _, axis := range axes {
+		label, ok := axis["axisLabel"].(map[string]any)
+		if !ok {
+			continue
+		}
+		delete(label, "showMinLabel")
+		delete(label, "showMaxLabel")
+		tick := map[string]any{"show": false}
+		if ticks != nil {
+			label["customValues"], tick["customValues"] = ticks, ticks
+		}
+		axis["axisTick"] = tick
+		axis["axisPointer"] = map[string]any{"label": map[string]any{"show": false}}
+	}
+	return axes
+}
+
+func (c *completer) series(typed any) []map[string]any {
+	all := generic(typed)
+	for _, s := range all {
+		delete(s, "data")
+		s["emphasis"] = map[string]any{"disabled": true}
+		s["sampling"] = "none"
+		s["symbol"] = "none"
+		if name, _ := s["name"].(string); name == "" {
+			s["silent"] = true
+			s["stackStrategy"] = "all"
+		}
+	}
+	if len(all) > 0 && len(c.model.Rules) > 0 {
+		all[len(all)-1]["markLine"] = c.markLine()
+	}
+	if all == nil {
+		all = []map[string]any{}
+	}
+	return all
+}
+
+func (c *completer) markLine() map[string]any {
+	lines := make([]map[string]any, 0, len(c.model.Rules))
+	for _, rule := range c.model.Rules {
+		colour := rule.Colour.In(c.theme)
+		lines = append(lines, map[string]any{
+			"yAxis": rule.Value, "name": cut(rule.Label, 40),
+			"lineStyle": map[string]any{"color": colour, "type": "dashed", "width": 1},
+			"label":     map[string]any{"color": colour, "formatter": "{b}", "position": "insideEndTop", "fontSize": 10},
+		})
+	}
+	return map[string]any{"silent": true, "symbol": "none", "animation": false, "data": lines}
+}

@@ -1,0 +1,257 @@
+package ui
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"corbie/munin"
+	"corbie/ui/chart"
+)
+
+// Period is one of the ranges that graphs are shown over: a bit more than its name says, so that the same time
+// of the period before is in sight.
+type Period struct {
+	Name string
+	From string // of the range; it ends now
+}
+
+func periods() []Period {
+	return []Period{{"day", "now-30h"}, {"week", "now-8d"}, {"month", "now-33d"}, {"year", "now-400d"}}
+}
+
+// Shot is a picture on a page.
+type Shot struct {
+	Period  string
+	Src     string
+	Alt     string
+	URL     string // where it leads
+	Width   int
+	Height  int
+	Eager   bool // above the fold
+	Current bool
+}
+
+// Swatch is one entry of a legend without numbers.
+type Swatch struct {
+	Label  string
+	Colour chart.Colour
+}
+
+// GraphCard is one graph in a list of several.
+type GraphCard struct {
+	Name     string
+	Title    string
+	URL      string
+	Unit     string
+	Shots    []Shot
+	Legend   []Swatch
+	More     int // fields that are not in Legend
+	Children int
+	Problems []Problem
+	Level    munin.Level
+	Stale    *Moment // when a poll last brought it, if that is long ago
+}
+
+// Section is the graphs of one category.
+type Section struct {
+	Category string
+	Anchor   string
+	Cards    []GraphCard
+	Level    munin.Level
+	Shape    string
+}
+
+// HostPage is /h/{host}.
+type HostPage struct {
+	Frame
+	Host     HostRow
+	Address  string
+	Problems []Problem
+	Faults   []FaultRow
+	Sections []Section
+}
+
+// FaultRow is a plugin whose answer could not be used.
+type FaultRow struct {
+	Plugin, Where, Reason, Text string
+}
+
+const (
+	cardWidth, cardHeight = 420, 170
+	legendFields          = 8
+)
+
+func (s *Server) host(w http.ResponseWriter, r *http.Request) error {
+	f, h, err := s.findHost(r)
+	if err != nil {
+		return err
+	}
+	row := f.find(h.ID)
+	graphs, err := s.opts.Catalog.Graphs(r.Context(), h.ID)
+	if err != nil {
+		return fmt.Errorf("list the graphs of %s: %w", h.ID, err)
+	}
+	page := HostPage{
+		Frame: s.frame(f, "host", h.ID.Name(), append(f.groupCrumbs(h.ID.Group()), Link{h.ID.Name(), row.URL})...),
+		Host:  *row, Address: h.Address, Problems: row.Problems, Sections: f.sections(h, graphs, row.Problems),
+	}
+	if s.opts.Faults != nil {
+		faults, err := s.opts.Faults.Faults(r.Context(), h.ID)
+		if err != nil {
+			return fmt.Errorf("read the faults of %s: %w", h.ID, err)
+		}
+		page.Faults = faultRows(faults)
+	}
+	return s.render(w, r, http.StatusOK, "host", page)
+}
+
+// findHost reads {host}: a full path or a short name.
+func (s *Server) findHost(r *http.Request) (*fleet, munin.Host, error) {
+	name := r.PathValue("host")
+	if len(name) > 1000 {
+		return nil, munin.Host{}, fmt.Errorf("a host name of %d bytes: %w", len(name), munin.ErrNotFound)
+	}
+	f, err := s.fleet(r.Context())
+	if err != nil {
+		return nil, munin.Host{}, err
+	}
+	h, err := s.opts.Catalog.Host(r.Context(), name)
+	if errors.Is(err, munin.ErrAmbiguous) {
+		return nil, munin.Host{}, &ambiguousError{name: name, rest: strings.TrimPrefix(r.URL.Path, "/h/"+name), fleet: f}
+	}
+	if err != nil {
+		return nil, munin.Host{}, fmt.Errorf("find the host %q: %w", clip(name, 80), err)
+	}
+	if f.find(h.ID) == nil { // it came to be between the two reads
+		f.hosts = append(f.hosts, f.row(h, nil))
+	}
+	return f, h, nil
+}
+
+func faultRows(faults []munin.Fault) []FaultRow {
+	var rows []FaultRow
+	for _, fault := range faults {
+		row := FaultRow{Plugin: cmp.Or(fault.Plugin, "the session"), Reason: clip(fault.Reason, 300), Text: clip(fault.Text, 120)}
+		if fault.Line > 0 {
+			row.Where = "line " + strconv.Itoa(fault.Line)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// sections sorts a host's graphs by category and title. Children of a multigraph are left to its page.
+func (f *fleet) sections(h munin.Host, graphs []munin.Graph, problems []Problem) []Section {
+	byCategory := make(map[string]*Section)
+	for i := range graphs {
+		g := &graphs[i]
+		if g.Hidden || parentOf(g.Name, graphs) != "" {
+			continue
+		}
+		section := byCategory[g.Category]
+		if section == nil {
+			section = &Section{Category: g.Category, Anchor: categoryAnchor(g.Category)}
+			byCategory[g.Category] = section
+		}
+		card := f.card(h, g, problems, periods()[:2])
+		for j := range graphs {
+			if parentOf(graphs[j].Name, graphs) == g.Name {
+				card.Children++
+				card.addProblems(graphs[j].Name, problems)
+			}
+		}
+		section.Cards = append(section.Cards, card)
+	}
+	sections := make([]Section, 0, len(byCategory))
+	for _, section := range byCategory {
+		slices.SortStableFunc(section.Cards, func(a, b GraphCard) int {
+			return cmp.Or(cmp.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), cmp.Compare(a.Name, b.Name))
+		})
+		for _, card := range section.Cards {
+			section.Level = max(section.Level, card.Level)
+		}
+		section.Shape = shape(section.Level)
+		sections = append(sections, *section)
+	}
+	slices.SortFunc(sections, func(a, b Section) int { return cmp.Compare(a.Category, b.Category) })
+	return sections
+}
+
+// categoryAnchor is where a category's graphs begin on a host's page.
+func categoryAnchor(category string) string { return "c-" + munin.SanitisePlugin(category) }
+
+// parentOf is the graph that a name with dots stands under, if there is such a graph.
+func parentOf(name string, graphs []munin.Graph) string {
+	for {
+		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 {
+			return ""
+		}
+		name = name[:dot]
+		for i := range graphs {
+			if graphs[i].Name == name && !graphs[i].Hidden {
+				return name
+			}
+		}
+	}
+}
+
+func (f *fleet) card(h munin.Host, g *munin.Graph, problems []Problem, shown []Period) GraphCard {
+	card := GraphCard{
+		Name: g.Name, Title: clip(g.Title, 160), URL: f.graphURL(h.ID, g.Name), Unit: clip(plainText(g.Unit()), 80),
+	}
+	for _, p := range shown {
+		card.Shots = append(card.Shots, Shot{
+			Period: p.Name, Src: pictureURL(card.URL, p.From, "now", cardWidth, cardHeight, h.LastAnswer),
+			Alt: card.Title + ", last " + p.Name, URL: rangeURL(card.URL, p.From, "now"), Width: cardWidth, Height: cardHeight,
+		})
+	}
+	model := chart.New(chart.Request{Graph: g, Now: f.now})
+	for i := range model.Curves {
+		if i == legendFields {
+			card.More = len(model.Curves) - i
+			break
+		}
+		c := &model.Curves[i]
+		card.Legend = append(card.Legend, Swatch{Label: clip(c.LegendLabel(model), 60), Colour: c.Colour})
+	}
+	if age := f.now.Sub(g.LastSeen); !g.LastSeen.IsZero() && age > max(6*g.Step(h.Interval), time.Hour) && h.LastAnswer.Sub(g.LastSeen) > time.Hour {
+		card.Stale = moment(g.LastSeen, f.now)
+	}
+	card.addProblems(g.Name, problems)
+	return card
+}
+
+func (c *GraphCard) addProblems(graph string, problems []Problem) {
+	for _, p := range problems {
+		if p.ID.Graph == graph {
+			c.Problems = append(c.Problems, p)
+			c.Level = max(c.Level, p.Level)
+		}
+	}
+}
+
+// pictureURL names a picture without title and legend. The time of the last answer stands in it, so that a
+// browser may keep what it has until there is something new.
+func pictureURL(graphURL, from, to string, width, height int, answered time.Time) string {
+	query := url.Values{
+		"from": {from}, "to": {to}, "w": {strconv.Itoa(width)}, "h": {strconv.Itoa(height)}, "bare": {"1"},
+	}
+	if !answered.IsZero() {
+		query.Set("v", strconv.FormatInt(answered.Unix(), 36))
+	}
+	return withFormat(graphURL, ".svg") + "?" + query.Encode()
+}
+
+func rangeURL(graphURL, from, to string) string {
+	return graphURL + "?" + url.Values{"from": {from}, "to": {to}}.Encode()
+}
+
+func withFormat(graphURL, format string) string { return strings.TrimSuffix(graphURL, ".html") + format }

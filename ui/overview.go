@@ -1,0 +1,291 @@
+package ui
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"corbie/munin"
+)
+
+// Link is a step of the way to a page.
+type Link struct {
+	Text, URL string
+}
+
+// Frame is what every page shows around its own part.
+type Frame struct {
+	Title   string
+	Kind    string // names the page in the style sheet
+	Crumbs  []Link
+	Counts  Counts
+	Made    *Moment
+	Refresh int // seconds; 0 never
+	Version string
+	// Live asks for the script that draws charts.
+	Live bool
+}
+
+// frame begins a page.
+func (s *Server) frame(f *fleet, kind, title string, crumbs ...Link) Frame {
+	refresh := 5 * time.Minute
+	for i := range f.hosts {
+		if every := f.hosts[i].host.Interval; every > 0 {
+			refresh = min(refresh, every)
+		}
+	}
+	return Frame{
+		Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
+		Refresh: int(max(refresh, 10*time.Second) / time.Second), Version: s.opts.Version,
+	}
+}
+
+// Group is the hosts of one group path.
+type Group struct {
+	Name  string // "web › eu"
+	URL   string
+	Hosts []HostRow
+}
+
+// OverviewPage is / and /g/{group}.
+type OverviewPage struct {
+	Frame
+	Heading  string
+	Summary  string
+	Problems []Problem // of a group's page
+	Groups   []Group
+	Archived []HostRow
+	First    bool // nothing is configured yet
+}
+
+// maxCategoryHosts is up to how many hosts the overview reads every host's graphs to link their categories.
+const maxCategoryHosts = 40
+
+func (s *Server) overview(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.fleet(r.Context())
+	if err != nil {
+		return err
+	}
+	if err := s.addCategories(r, f.hosts); err != nil {
+		return err
+	}
+	page := OverviewPage{
+		Frame: s.frame(f, "overview", "Overview"), Heading: "Overview", Groups: f.groups(f.hosts), Archived: f.archived,
+		First: len(f.hosts) == 0, Summary: f.summary(f.hosts),
+	}
+	return s.render(w, r, http.StatusOK, "overview", page)
+}
+
+func (s *Server) group(w http.ResponseWriter, r *http.Request) error {
+	group := r.PathValue("group")
+	f, err := s.fleet(r.Context())
+	if err != nil {
+		return err
+	}
+	inside := func(of string) bool { return of == group || strings.HasPrefix(of, group+";") }
+	var hosts []HostRow
+	for _, h := range f.hosts {
+		if inside(h.Group) {
+			hosts = append(hosts, h)
+		}
+	}
+	if len(hosts) == 0 {
+		return fmt.Errorf("group %q: %w", clip(group, 80), munin.ErrNotFound)
+	}
+	if err := s.addCategories(r, hosts); err != nil {
+		return err
+	}
+	page := OverviewPage{
+		Frame: s.frame(f, "overview", groupWords(group), f.groupCrumbs(group)...), Heading: groupWords(group),
+		Groups: f.groups(hosts), Summary: f.summary(hosts),
+	}
+	for _, p := range f.problems {
+		if inside(p.Group) {
+			page.Problems = append(page.Problems, p)
+		}
+	}
+	return s.render(w, r, http.StatusOK, "overview", page)
+}
+
+// groups sorts rows, which are ordered by group, into their groups.
+func (f *fleet) groups(rows []HostRow) []Group {
+	var groups []Group
+	for i, row := range rows {
+		if i == 0 || row.Group != rows[i-1].Group {
+			g := Group{Name: groupWords(row.Group)}
+			if row.Group != "" {
+				g.URL = "/g/" + pathEscape(row.Group)
+			}
+			groups = append(groups, g)
+		}
+		last := &groups[len(groups)-1]
+		last.Hosts = append(last.Hosts, row)
+	}
+	return groups
+}
+
+func (f *fleet) summary(rows []HostRow) string {
+	silent := 0
+	for i := range rows {
+		if rows[i].Silent || rows[i].Never {
+			silent++
+		}
+	}
+	text := plural(len(rows), "host", "hosts")
+	if silent > 0 {
+		text += ", " + plural(silent, "does not answer", "do not answer")
+	}
+	return text
+}
+
+// groupCrumbs are the steps of a group path.
+func (f *fleet) groupCrumbs(group string) []Link {
+	if group == "" {
+		return nil
+	}
+	var crumbs []Link
+	path := ""
+	for part := range strings.SplitSeq(group, ";") {
+		if path != "" {
+			path += ";"
+		}
+		path += part
+		crumbs = append(crumbs, Link{Text: part, URL: "/g/" + pathEscape(path)})
+	}
+	return crumbs
+}
+
+func (s *Server) addCategories(r *http.Request, hosts []HostRow) error {
+	if len(hosts) > maxCategoryHosts {
+		return nil
+	}
+	for i := range hosts {
+		graphs, err := s.opts.Catalog.Graphs(r.Context(), hosts[i].ID)
+		if err != nil {
+			return fmt.Errorf("list the graphs of %s: %w", hosts[i].ID, err)
+		}
+		hosts[i].Categories = categoryLinks(hosts[i].URL, graphs)
+	}
+	return nil
+}
+
+// categoryLinks are links to the categories of a host's graphs.
+func categoryLinks(hostURL string, graphs []munin.Graph) []Link {
+	const most = 12
+	var links []Link
+	for i := range graphs {
+		link := Link{Text: graphs[i].Category, URL: hostURL + "#" + categoryAnchor(graphs[i].Category)}
+		if !graphs[i].Hidden && !slices.Contains(links, link) {
+			links = append(links, link)
+		}
+	}
+	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Text, b.Text) })
+	return links[:min(len(links), most)]
+}
+
+// ProblemsPage is /problems.
+type ProblemsPage struct {
+	Frame
+	Problems []Problem
+}
+
+func (s *Server) problems(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.fleet(r.Context())
+	if err != nil {
+		return err
+	}
+	page := ProblemsPage{
+		Frame: s.frame(f, "problems", "Problems", Link{Text: "Problems", URL: "/problems"}), Problems: f.problems,
+	}
+	if n := f.counts.Total(); n > 0 {
+		page.Title = plural(n, "problem", "problems")
+	}
+	return s.render(w, r, http.StatusOK, "problems", page)
+}
+
+// FindingRow is one line of the capacity report.
+type FindingRow struct {
+	munin.Finding
+	Host, HostURL, URL          string
+	What                        string
+	UsedText, CeilingText, Unit string
+	Growth                      string
+	Early, Middle, Late         string
+	Chance                      string
+	Urgent                      munin.Level
+	Word, Shape                 string
+}
+
+// CapacityPage is /capacity.
+type CapacityPage struct {
+	Frame
+	Known bool // there is a report
+	At    *Moment
+	Years string
+	Rows  []FindingRow
+}
+
+func (s *Server) capacity(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.fleet(r.Context())
+	if err != nil {
+		return err
+	}
+	page := CapacityPage{Frame: s.frame(f, "capacity", "Capacity", Link{Text: "Capacity", URL: "/capacity"})}
+	if s.opts.Reports != nil {
+		report, err := s.opts.Reports.LastReport(r.Context(), "capacity")
+		switch {
+		case err == nil:
+			page.Known, page.At = true, moment(report.At, f.now)
+			page.Years = munin.FormatDuration(report.Horizon)
+			for _, finding := range report.Findings {
+				page.Rows = append(page.Rows, f.finding(finding))
+			}
+		case !isNotFound(err):
+			return fmt.Errorf("read the capacity report: %w", err)
+		}
+	}
+	return s.render(w, r, http.StatusOK, "capacity", page)
+}
+
+func (f *fleet) finding(finding munin.Finding) FindingRow {
+	row := FindingRow{
+		Finding: finding, Host: finding.ID.Host.Name(), HostURL: f.hostURL(finding.ID.Host),
+		URL: f.graphURL(finding.ID.Host, finding.ID.Graph), What: cmp.Or(finding.Label, finding.ID.Field),
+		UsedText: munin.FormatValue(finding.Used, finding.Base), CeilingText: munin.FormatValue(finding.Ceiling, finding.Base),
+		Unit: finding.Unit, Chance: percent(finding.Chance30),
+		Early: day(finding.Full10, f.now.Location()), Middle: day(finding.Full50, f.now.Location()),
+		Late: day(finding.Full90, f.now.Location()), Urgent: urgency(finding),
+	}
+	row.Word, row.Shape = string(finding.Verdict), shape(row.Urgent)
+	if finding.Verdict != munin.TooLittleData {
+		row.Growth = signed(finding.GrowthPerDay, finding.Base)
+	} else {
+		row.Chance = ""
+	}
+	return row
+}
+
+// urgency gives a finding a colour: red when it is full or more likely than not to be within 30 days, amber when
+// one path in ten is.
+func urgency(finding munin.Finding) munin.Level {
+	switch {
+	case finding.Verdict == munin.Full || finding.Chance30 >= 0.5:
+		return munin.Critical
+	case finding.Verdict == munin.TooLittleData:
+		return munin.Unknown
+	case finding.Chance30 >= 0.1:
+		return munin.Warning
+	}
+	return munin.OK
+}
+
+func signed(v float64, base int) string {
+	text := munin.FormatValue(v, base)
+	if v > 0 {
+		return "+" + text
+	}
+	return strings.Replace(text, "-", "−", 1)
+}
