@@ -19,7 +19,7 @@ import (
 // WriteBlocks writes readings of any age as finished blocks into the folder of a TSDB, past all the checks of Append:
 // generated history, or what is imported from another system. The readings must come in blocks of 27 days, oldest first, and in the
 // order of time within each series and block: the order of time altogether is always right. An open TSDB finds new
-// blocks within a minute, or when it is opened next. NaN is unknown.
+// blocks within 5 minutes, or when it is opened next. NaN is unknown.
 func WriteBlocks(ctx context.Context, dir string, readings iter.Seq[munin.Reading]) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("write blocks: %w", err)

@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"syscall"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
 // quarantineDir is where unreadable blocks go, inside the folder of the TSDB.
@@ -25,10 +26,10 @@ type Quarantined struct {
 // Quarantined lists what Open set aside.
 func (db *DB) Quarantined() []Quarantined { return db.quarantined }
 
-// setAsideBrokenMeta moves the blocks whose meta.json is missing, empty or unreadable: the TSDB opens without
-// them, but never compacts again. A block gets its name only when it is complete, so this is damage, not
-// an interrupted write.
-func (db *DB) setAsideBrokenMeta() error {
+// setAsideDamaged moves the blocks that cannot be opened. Without its meta.json a block would be passed over, but the TSDB never
+// compacts again; with any other damage the TSDB would not open at all. A block gets its name only when it is
+// complete, so this is damage, not an interrupted write.
+func (db *DB) setAsideDamaged() error {
 	entries, err := os.ReadDir(db.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -40,7 +41,7 @@ func (db *DB) setAsideBrokenMeta() error {
 		if _, err := ulid.ParseStrict(e.Name()); err != nil || !e.IsDir() {
 			continue
 		}
-		reason, err := metaFault(filepath.Join(db.dir, e.Name()), e.Name())
+		reason, err := db.blockFault(e.Name())
 		if err != nil {
 			return err
 		}
@@ -52,6 +53,28 @@ func (db *DB) setAsideBrokenMeta() error {
 		}
 	}
 	return nil
+}
+
+// blockFault says what is wrong with a block, empty when nothing is that shows without reading it all. The error means that it could
+// not be found out: that comes from the machine (no permission, too many open files, no memory, a failing disk), and is no reason to
+// set a block aside.
+func (db *DB) blockFault(name string) (string, error) {
+	dir := filepath.Join(db.dir, name)
+	if reason, err := metaFault(dir, name); err != nil || reason != "" {
+		return reason, err
+	}
+	block, err := tsdb.OpenBlock(quiet(db.log), dir, chunkenc.NewPool(), tsdb.DefaultPostingsDecoderFactory)
+	if err == nil {
+		return "", block.Close()
+	}
+	for _, machine := range []error{
+		fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.EROFS,
+	} {
+		if errors.Is(err, machine) {
+			return "", err
+		}
+	}
+	return err.Error(), nil
 }
 
 // metaFault says what is wrong with the meta.json of a block, empty when nothing is. The error means that it could not be
@@ -75,33 +98,6 @@ func metaFault(block, name string) (string, error) {
 		return fmt.Sprintf("meta.json is of block %q, version %d", meta.ULID, meta.Version), nil
 	}
 	return "", nil
-}
-
-var ulidPattern = regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`)
-
-// setAsideNamed moves the blocks that the error of the TSDB names, and says whether there were any. An error that comes from the
-// machine (no permission, too many open files, no memory, a failing disk) is not the block's fault.
-func (db *DB) setAsideNamed(cause error) bool {
-	for _, machine := range []error{
-		fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOSPC, syscall.EROFS,
-	} {
-		if errors.Is(cause, machine) {
-			return false
-		}
-	}
-	moved := false
-	for _, name := range ulidPattern.FindAllString(cause.Error(), -1) {
-		info, err := os.Stat(filepath.Join(db.dir, name))
-		if err != nil || !info.IsDir() {
-			continue
-		}
-		if err := db.setAside(name, cause.Error()); err != nil {
-			db.log.Error("damaged block cannot be set aside", "block", name, "err", err)
-			return false
-		}
-		moved = true
-	}
-	return moved
 }
 
 func (db *DB) setAside(name, reason string) error {

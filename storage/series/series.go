@@ -38,6 +38,8 @@ const (
 	maxBlock = 27 * 24 * time.Hour
 	// segmentBytes is how much disk a compaction allocates at once; the TSDB's own 512 MB is too much for a small machine.
 	segmentBytes = 64 << 20
+	// reloadEvery is how often the TSDB looks for blocks and for work: it cuts one block in 8 hours.
+	reloadEvery = 5 * time.Minute
 	// commitSamples bounds the memory that one commit needs.
 	commitSamples = 10_000
 )
@@ -86,19 +88,15 @@ var errClosed = errors.New("the sample store is closed")
 // to dir/quarantine first, see Quarantined. Close must be called.
 func Open(dir string, opts Options) (*DB, error) {
 	db := newDB(dir, opts)
-	if err := db.setAsideBrokenMeta(); err != nil {
+	if err := db.setAsideDamaged(); err != nil {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
 	removeScratch(dir)
 	var err error
-	for tries := 0; ; tries++ {
-		if db.tsdb, err = tsdb.Open(dir, quiet(db.log), opts.Registerer, db.tsdbOptions(opts.Retention), nil); err == nil {
-			return db, nil
-		}
-		if tries >= 100 || opts.Registerer != nil || !db.setAsideNamed(err) {
-			return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
-		}
+	if db.tsdb, err = tsdb.Open(dir, quiet(db.log), opts.Registerer, db.tsdbOptions(opts.Retention), nil); err != nil {
+		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
+	return db, nil
 }
 
 func newDB(dir string, opts Options) *DB {
@@ -126,6 +124,7 @@ func (db *DB) tsdbOptions(retention time.Duration) *tsdb.Options {
 	o.OutOfOrderTimeWindow = (db.window + MaxAhead).Milliseconds()
 	o.MaxBlockChunkSegmentSize = segmentBytes
 	o.EnableMemorySnapshotOnShutdown = true
+	o.BlockReloadInterval = reloadEvery
 	return o
 }
 
