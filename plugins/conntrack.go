@@ -33,8 +33,7 @@ func conntrack(r *report) error {
 		}
 	}
 	r.graph("graph_title Connections through firewall\ngraph_vlabel Connections\ngraph_category network\ngraph_args -l 0\n" +
-		"graph_info Connections that the packet filter keeps track of. When its table is full new ones are refused: " +
-		"raise net.netfilter.nf_conntrack_max, or find who makes so many.")
+		"graph_info Connections that the packet filter keeps track of. When its table is full new ones are refused.")
 	for _, f := range [...]struct {
 		name, label, draw string
 		value             uint64
@@ -60,6 +59,7 @@ func conntrack(r *report) error {
 		}
 	}
 	r.levels("total", warning, critical)
+	r.advise("total", "Find who makes so many connections, or raise net.netfilter.nf_conntrack_max.")
 	r.uint("total", total)
 	return nil
 }

@@ -26,8 +26,8 @@ const (
 // point, separated by blanks; included wins) and levels.
 func df(r *report) error {
 	r.graph("graph_title Disk usage in percent\ngraph_args --upper-limit 100 -l 0\ngraph_vlabel %\ngraph_scale no\n" +
-		"graph_category disk\ngraph_info How full the file systems are. A full one stops whatever writes to it: remove files or make it larger.")
-	return eachFileSystem(r, dfExclude, func(fs FileSystem) (used, free uint64, ok bool) {
+		"graph_category disk\ngraph_info How full the file systems are. A full one stops whatever writes to it.")
+	return eachFileSystem(r, dfExclude, "Remove files, or make the file system larger.", func(fs FileSystem) (used, free uint64, ok bool) {
 		return fs.Blocks - min(fs.Blocks, fs.Free), fs.Available, true
 	})
 }
@@ -39,8 +39,8 @@ func df(r *report) error {
 func dfInode(r *report) error {
 	r.graph("graph_title Inode usage in percent\ngraph_args --upper-limit 100 -l 0\ngraph_vlabel %\ngraph_scale no\n" +
 		"graph_category disk\ngraph_info How many of its files a file system already has. " +
-		"Without inodes no file can be made, however much space there is: remove many small files.")
-	return eachFileSystem(r, dfInodeExclude, func(fs FileSystem) (used, free uint64, ok bool) {
+		"Without inodes no file can be made, however much space there is.")
+	return eachFileSystem(r, dfInodeExclude, "Find the folder with very many small files and remove them.", func(fs FileSystem) (used, free uint64, ok bool) {
 		return fs.Files - min(fs.Files, fs.FreeFiles), fs.FreeFiles, fs.Files > 0
 	})
 }
@@ -61,7 +61,7 @@ func needDisks(name string) func(*report) error {
 }
 
 // eachFileSystem says the fields of df or df_inode.
-func eachFileSystem(r *report, exclude string, usage func(FileSystem) (used, free uint64, ok bool)) error {
+func eachFileSystem(r *report, exclude, advice string, usage func(FileSystem) (used, free uint64, ok bool)) error {
 	mounts, err := localMounts(r, exclude)
 	if err != nil {
 		return err
@@ -96,6 +96,7 @@ func eachFileSystem(r *report, exclude string, usage func(FileSystem) (used, fre
 		r.fieldAttr(field, "label", m.point)
 		r.field(field, "max 100")
 		r.levels(field, "92", "98")
+		r.advise(field, advice)
 		r.number(field, percent, 6)
 	}
 	return r.err()
@@ -301,47 +302,60 @@ func mountFilter(r *report) (skip func(mount) bool, err error) {
 // errNoAnswer says that a file system did not answer in time.
 var errNoAnswer = errors.New("the file system does not answer")
 
-// stuck is the mount points whose file systems have not answered yet. One that never does costs one waiting
-// thread, not one a poll.
-type stuck struct {
+// asked is the questions to file systems that are on their way. One that never answers costs one waiting
+// thread, not one a poll; several masters that ask at once share an answer.
+type asked struct {
 	mu     sync.Mutex
-	points map[string]bool
+	points map[string]*question
 }
 
-// measure asks a file system for its size. It waits for the set's time at most, and not at all while an
-// earlier question is still without an answer.
+type question struct {
+	answered chan struct{} // closed when the next two are set
+	fs       FileSystem
+	err      error
+	late     bool // somebody has waited in vain; guarded by asked.mu
+}
+
+// measure asks a file system for its size. It waits for the set's time at most, and not at all while a
+// question is open that nobody expects an answer to any more.
 func (s *Set) measure(r *report, point string) (FileSystem, error) {
-	s.stuck.mu.Lock()
-	if s.stuck.points[point] {
-		s.stuck.mu.Unlock()
+	q, late := s.ask(point)
+	if late {
 		return FileSystem{}, errNoAnswer
 	}
-	if s.stuck.points == nil {
-		s.stuck.points = make(map[string]bool)
-	}
-	s.stuck.points[point] = true
-	s.stuck.mu.Unlock()
-
-	type answer struct {
-		fs  FileSystem
-		err error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		fs, err := s.opts.Statfs(point)
-		s.stuck.mu.Lock()
-		delete(s.stuck.points, point)
-		s.stuck.mu.Unlock()
-		answers <- answer{fs, err}
-	}()
 	timer := time.NewTimer(s.opts.StatfsTimeout)
 	defer timer.Stop()
 	select {
-	case a := <-answers:
-		return a.fs, a.err
+	case <-q.answered:
+		return q.fs, q.err
 	case <-timer.C:
+		s.asked.mu.Lock()
+		q.late = true
+		s.asked.mu.Unlock()
 		return FileSystem{}, errNoAnswer
 	case <-r.done:
 		return FileSystem{}, r.err()
 	}
+}
+
+// ask gives the open question to a file system, or puts a new one.
+func (s *Set) ask(point string) (q *question, late bool) {
+	s.asked.mu.Lock()
+	defer s.asked.mu.Unlock()
+	if q := s.asked.points[point]; q != nil {
+		return q, q.late
+	}
+	q = &question{answered: make(chan struct{})}
+	if s.asked.points == nil {
+		s.asked.points = make(map[string]*question)
+	}
+	s.asked.points[point] = q
+	go func() {
+		q.fs, q.err = s.opts.Statfs(point)
+		s.asked.mu.Lock()
+		delete(s.asked.points, point)
+		s.asked.mu.Unlock()
+		close(q.answered)
+	}()
+	return q, false
 }

@@ -382,14 +382,17 @@ func (r *report) diskDetail(d *disk) {
 		r.graph(lines + "\ngraph_category disk")
 	}
 	if d.timed() {
+		const advice = "Look for disk errors in the kernel log, and for who reads or writes so much."
 		begin("latency", "Average latency for", "graph_args --base 1000 --logarithmic\ngraph_vlabel seconds\n"+
 			"graph_info How long requests to the disk take. Whole seconds mean that it cannot keep up.")
 		r.diskField("svctm", "Device IO time", "info Time that the disk itself works on a request, without the queue.", d.service)
 		r.diskField("avgwait", "IO Wait time", "info Time from asking to answer, the queue included.", d.wait)
 		r.diskField("avgrdwait", "Read IO Wait time", "info The same, of reading.", d.readW)
 		r.levels("avgrdwait", "0:3", "")
+		r.advise("avgrdwait", advice)
 		r.diskField("avgwrwait", "Write IO Wait time", "info The same, of writing.", d.writeW)
 		r.levels("avgwrwait", "0:3", "")
+		r.advise("avgwrwait", advice)
 		begin("utilization", "Disk utilization for", "graph_args --base 1000 --lower-limit 0 --upper-limit 100 --rigid\n"+
 			"graph_vlabel % busy\ngraph_scale no")
 		r.diskField("util", "Utilization", "info For how much of the time there was any request. "+

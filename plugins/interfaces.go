@@ -50,13 +50,15 @@ func interfaceErrors(r *report) error {
 	}
 	r.attr("graph_title", r.instance, " errors")
 	r.graph("graph_order rcvd trans\ngraph_args --base 1000\ngraph_vlabel packets in (-) / out (+) per ${graph_period}\ngraph_category network")
-	r.attr("graph_info", "Packets that the network interface ", r.instance, " received or sent badly, dropped, or had to repeat. "+
-		"Errors come from cables, ports and mismatched settings.")
+	r.attr("graph_info", "Packets that the network interface ", r.instance, " received or sent badly, dropped, or had to repeat.")
+	const advice = "Look at the cable, the switch port and whether both ends agree on speed and duplex."
 	r.field("rcvd", "label errors\ntype COUNTER\ngraph no")
 	r.levels("rcvd", "1", "")
+	r.advise("rcvd", advice)
 	r.uint("rcvd", counters[2])
 	r.field("trans", "label errors\ntype COUNTER\nnegative rcvd")
 	r.levels("trans", "1", "")
+	r.advise("trans", advice)
 	r.uint("trans", counters[10])
 	r.field("rxdrop", "label drops\ntype COUNTER\ngraph no")
 	r.uint("rxdrop", counters[3])

@@ -94,10 +94,10 @@ func openFiles(r *report) error {
 		return errors.New("/proc/sys/fs/file-nr does not hold the three numbers it should")
 	}
 	r.graph("graph_title File table usage\ngraph_args --base 1000 -l 0\ngraph_vlabel number of open files\n" +
-		"graph_category system\ngraph_info Files open on the whole machine. When the table is full no program can open another: " +
-		"find the one that leaks, or raise fs.file-max.")
+		"graph_category system\ngraph_info Files open on the whole machine. When the table is full no program can open another.")
 	r.field("used", "label open files\ninfo Files open at this moment.")
 	r.levels("used", share(n[2], 0.92), share(n[2], 0.98))
+	r.advise("used", "Find the program that leaks open files, or raise fs.file-max.")
 	r.uint("used", n[0]-n[1])
 	return nil
 }

@@ -51,7 +51,7 @@ type Set struct {
 	table   []definition
 	scratch sync.Pool // *[]byte, for reading files
 	past    past
-	stuck   stuck
+	asked   asked
 }
 
 // definition is one plugin.

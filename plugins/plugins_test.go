@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -160,6 +162,46 @@ func TestConfigCarriesTheValuesForAMasterThatTakesThem(t *testing.T) {
 			t.Errorf("%s: config carries %d values, fetch %d; %v", name, len(both.Samples), len(fetched.Samples), both.Faults)
 		}
 	}
+}
+
+func TestLevelsThatAPluginSetsSayWhatToDo(t *testing.T) {
+	set := machine(t, "server")
+	levels := 0
+	for _, name := range set.Names() {
+		for _, g := range munin.ParseConfig(name, run(t, set, name, "config", nil)).Graphs {
+			for _, f := range g.Fields {
+				if f.Warning.IsZero() && f.Critical.IsZero() {
+					continue
+				}
+				levels++
+				if f.ExtInfo == "" {
+					t.Errorf("%s.%s has a level, but no word on what to do when it is breached", g.Name, f.Name)
+				}
+			}
+		}
+	}
+	if levels == 0 {
+		t.Error("no plugin sets a level")
+	}
+}
+
+func TestSeveralMastersMayAskAtOnce(t *testing.T) {
+	set := machine(t, "server")
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			env := map[string]string{"MUNIN_STATEFILE": fmt.Sprint(i), "MUNIN_CAP_DIRTYCONFIG": "1"}
+			for _, name := range set.Names() {
+				for _, verb := range []string{"config", ""} {
+					out, err := set.Run(t.Context(), name, verb, env)
+					if err != nil || strings.HasPrefix(name, "df") && bytes.Contains(out, []byte("value U")) {
+						t.Errorf("%s %s: %v, %s", name, verb, err, out)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestAutoconfSaysWhyAPluginIsOfNoUse(t *testing.T) {
@@ -351,12 +393,12 @@ func TestDiskstatsReportsWhatHappenedSinceTheSameMasterAsked(t *testing.T) {
 func TestAFileSystemThatDoesNotAnswerIsUnknownAndHoldsNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		asked := 0
+		var asked atomic.Int32
 		root := fstest.MapFS{"proc/self/mountinfo": &fstest.MapFile{Data: []byte(
 			"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /stale rw - ext4 /dev/sdb1 rw\n")}}
 		set := plugins.New(root, plugins.Options{StatfsTimeout: time.Second, Statfs: func(point string) (plugins.FileSystem, error) {
 			if point == "/stale" {
-				asked++
+				asked.Add(1)
 				<-release
 			}
 			return plugins.FileSystem{BlockSize: 4096, Blocks: 100, Free: 50, Available: 50}, nil
@@ -367,8 +409,8 @@ func TestAFileSystemThatDoesNotAnswerIsUnknownAndHoldsNothingUp(t *testing.T) {
 				t.Errorf("df says %q, want %q", got, want)
 			}
 		}
-		if took := time.Since(start); took != time.Second || asked != 1 {
-			t.Errorf("three runs took %v and asked %d times, want one second and once", took, asked)
+		if took := time.Since(start); took != time.Second || asked.Load() != 1 {
+			t.Errorf("three runs took %v and asked %d times, want one second and once", took, asked.Load())
 		}
 		close(release)
 		synctest.Wait()

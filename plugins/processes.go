@@ -66,14 +66,14 @@ func threads(r *report) error {
 		return err
 	}
 	r.graph("graph_title Number of threads\ngraph_vlabel number of threads\ngraph_category processes\n" +
-		"graph_info Threads of all processes. When there are no process numbers left nothing can be started: " +
-		"find the program that has too many, or raise kernel.pid_max.")
+		"graph_info Threads of all processes. When there are no process numbers left nothing can be started.")
 	r.field("threads", "label threads\ninfo Threads at this moment.")
 	warning, critical := "", ""
 	if most, ok := r.readUint("proc/sys/kernel/pid_max"); ok {
 		warning, critical = share(most, 0.92), share(most, 0.98)
 	}
 	r.levels("threads", warning, critical)
+	r.advise("threads", "Find the program that starts too many, or raise kernel.pid_max.")
 	r.uint("threads", total)
 	return nil
 }

@@ -260,6 +260,9 @@ func percentage(text string, total float64) string {
 // levels says the warning and critical levels of a field.
 func (r *report) levels(field, warning, critical string) { r.levelsOf(field, warning, critical, 0) }
 
+// advise says what to do about a breach; it goes along with the notice.
+func (r *report) advise(field, text string) { r.fieldAttr(field, "extinfo", text) }
+
 // levelsOf is levels where a percentage is taken of total.
 func (r *report) levelsOf(field, warning, critical string, total float64) {
 	if r.config {
