@@ -122,7 +122,8 @@ func readLimited(path string) ([]byte, error) {
 }
 
 // ParseConfig reads the text of a munin-node.conf. The name is for messages, and its folder decides where the
-// plugins are by default: in Munin's folders when it is /etc/munin.
+// plugins are by default: in Munin's folders when it is /etc/munin. Folders that the text names relatively are
+// beside it.
 func ParseConfig(name string, text []byte) (*Config, error) {
 	c := newConfig()
 	var faults []error
@@ -141,6 +142,11 @@ func ParseConfig(name string, text []byte) (*Config, error) {
 		}
 		if err := c.set(at, key, value); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %s: %w", at, key, err))
+		}
+	}
+	for _, folder := range []*string{&c.ServiceDir, &c.SconfDir, &c.LibDir, &c.StateDir} {
+		if *folder != "" && !filepath.IsAbs(*folder) {
+			*folder = filepath.Join(filepath.Dir(name), *folder)
 		}
 	}
 	c.finish(filepath.Dir(name))
