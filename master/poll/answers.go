@@ -17,11 +17,9 @@ const maxAhead = 10 * time.Minute
 func (s *session) take(j *job, answer wire.Answer) error {
 	if answer.Verb == wire.VerbConfig {
 		s.takeConfig(j, munin.ParseConfig(j.name, answer.Body))
-	} else if err := s.takeFetch(j, answer.Body); err != nil {
-		return err
+		return nil
 	}
-	s.answers++
-	return nil
+	return s.takeFetch(j, answer.Body)
 }
 
 func (s *session) takeConfig(j *job, reply munin.Reply) {

@@ -237,8 +237,8 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		st.count(result)
 	})
 	<-p.room
-	if result.Err != nil {
-		// Those that were not reached now broke a connection before.
+	if len(breakers) > 0 || result.Err != nil {
+		// Those of before may not have been reached now.
 		breakers = append(breakers, memory.last...)
 		slices.Sort(breakers)
 		breakers = slices.Compact(breakers)

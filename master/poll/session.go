@@ -87,7 +87,6 @@ type session struct {
 	owner    map[string]string          // graph → plugin that declared it
 	fields   map[string]map[string]bool // graph → declared fields
 	breakers []string                   // plugins that ended a connection
-	answers  int                        // that were complete
 }
 
 // job is one plugin of the session.
@@ -104,25 +103,31 @@ const (
 	done                       // nothing more to ask
 )
 
+// run opens connections until every plugin is done. The error is why the session was given up, and also why a
+// connection ended when that happened for most plugins: such a node is not to be trusted.
 func (s *session) run(ctx context.Context) error {
 	for connection := 1; ; connection++ {
-		before := s.answers
 		err := s.connect(ctx)
 		if err == nil {
 			return nil
 		}
-		plugin := s.dropBreaker(err)
-		switch {
-		case ctx.Err() != nil, !plugin, connection == maxConnections:
-			return err
-		case s.answers == before && connection > 1:
-			return err // Two connections in a row were of no use.
-		case !s.unfinished() && s.answers > 0:
-			return nil
-		case !s.unfinished():
+		if plugin := s.dropBreaker(err); ctx.Err() != nil || !plugin {
 			return err
 		}
+		over := connection == maxConnections
+		switch {
+		case s.unfinished() && !over:
+		case over && s.unfinished() && !s.onlyUsualSuspects(), 2*len(s.breakers) > len(s.jobs):
+			return err
+		default:
+			return nil
+		}
 	}
+}
+
+// onlyUsualSuspects says whether what is not done are plugins that broke a connection in the poll before.
+func (s *session) onlyUsualSuspects() bool {
+	return !slices.ContainsFunc(s.jobs, func(j *job) bool { return j.state != done && !slices.Contains(s.opts.Last, j.name) })
 }
 
 // dropBreaker takes the plugin that ended the connection out of the session. It is false when it was not a
