@@ -12,7 +12,7 @@ type move struct {
 	ago   int // days before the last one
 	level float64
 	off   float64
-	step  bool // a jump that is not taken to go on
+	jump  float64 // on top of level: a step that is not taken to go on
 }
 
 // moves is the stock that futures are put together from.
@@ -20,6 +20,8 @@ type moves struct {
 	all   []move // oldest first; days without data, and the days after them, are left out
 	since []move // those after the last great step, or all
 	steps []Step
+	pace  pace
+	sways bool // the field keeps to its course
 }
 
 const (
@@ -27,6 +29,8 @@ const (
 	stepFactor  = 8   // times the 95th percentile of all moves: what stands out as a jump
 	stepDays    = 60  // days of average movement that a jump outweighs
 	freshMoves  = 45  // moves after a great step from which on only they count
+	swayDays    = 84  // a field that gets nowhere within these
+	swayRatio   = .5  // of what a random walk would get in them only sways
 	greatFactor = .15 // of the level: a step after which the field is another one
 )
 
@@ -35,30 +39,66 @@ const (
 func windows() []int { return []int{60, 180, 365, 729, HistoryDays} }
 
 func newMoves(values []float64) moves {
-	level := runningMedian(values)
+	level, _ := runningMedian(values)
+	steps := findSteps(values, level)
+	// With the steps taken out, the course beside them is not bent by them.
+	smooth := slices.Clone(values)
+	for at, by := range steps {
+		for i := at; i < len(smooth); i++ {
+			smooth[i] -= by
+		}
+	}
+	level, width := runningMedian(smooth)
 	var m moves
+	var sure []int
 	for i := 1; i < len(values); i++ {
 		if math.IsNaN(values[i]) || math.IsNaN(values[i-1]) {
 			continue
 		}
-		m.all = append(m.all, move{ago: len(values) - 1 - i, level: level[i] - level[i-1], off: values[i] - level[i]})
+		m.all = append(m.all, move{
+			ago: len(values) - 1 - i, level: level[i] - level[i-1], off: smooth[i] - level[i], jump: steps[i],
+		})
+		sure = append(sure, min(width[i], width[i-1]))
+		if steps[i] != 0 {
+			m.steps = append(m.steps, Step{DaysAgo: len(values) - 1 - i, By: steps[i]})
+		}
 	}
-	m.markSteps()
+	if calm, ok := swaying(surest(m.all, sure)); ok {
+		m.all, m.sways = calm, true
+	}
 	m.since = m.all
 	last := math.Abs(values[len(values)-1])
 	for i := len(m.all) - freshMoves; i >= 0; i-- {
-		if m.all[i].step && math.Abs(m.all[i].level) > greatFactor*last {
+		if math.Abs(m.all[i].jump) > greatFactor*last {
 			m.since = m.all[i+1:]
 			break
 		}
 	}
+	m.pace = newPace(m.since)
 	return m
+}
+
+// surest leaves out the moves at ends and gaps, where the median rests on few days and so moves with the
+// noise, as long as enough others are there. A step is kept.
+func surest(all []move, width []int) []move {
+	for _, least := range []int{halfWindow, halfWindow / 2} {
+		kept := make([]move, 0, len(all))
+		for i, v := range all {
+			if width[i] >= least || v.jump != 0 {
+				kept = append(kept, v)
+			}
+		}
+		if len(kept) >= 2*blockDays {
+			return kept
+		}
+	}
+	return all
 }
 
 // runningMedian is the slow course: the median of the known values around each day. Towards an end and
 // towards a gap the window shrinks on both sides alike, so that a slope is not bent there.
-func runningMedian(values []float64) []float64 {
-	level := make([]float64, len(values))
+func runningMedian(values []float64) (level []float64, width []int) {
+	level, width = make([]float64, len(values)), make([]int, len(values))
 	around := make([]float64, 0, 2*halfWindow+1)
 	for i, v := range values {
 		level[i] = v
@@ -71,18 +111,26 @@ func runningMedian(values []float64) []float64 {
 				break
 			}
 			around = append(around, values[i-k], values[i+k])
+			width[i] = k
 		}
 		slices.Sort(around)
 		level[i] = around[len(around)/2]
 	}
-	return level
+	return level, width
 }
 
-// markSteps finds the jumps that stand out by far and happened at most twice.
-func (m *moves) markSteps() {
-	size := make([]float64, len(m.all))
-	for i, v := range m.all {
-		size[i] = math.Abs(v.level)
+// findSteps finds the jumps that stand out by far and happened at most twice: by the day to which they lead.
+func findSteps(values, level []float64) map[int]float64 {
+	rise := make([]float64, len(level)) // NaN beside a day without data
+	var size []float64
+	for i := range level {
+		rise[i] = math.NaN()
+		if i > 0 {
+			rise[i] = level[i] - level[i-1]
+		}
+		if !math.IsNaN(rise[i]) {
+			size = append(size, math.Abs(rise[i]))
+		}
 	}
 	slices.Sort(size)
 	usual := size[:len(size)-max(len(size)/20, 1)]
@@ -92,23 +140,36 @@ func (m *moves) markSteps() {
 	}
 	limit := max(stepFactor*usual[len(usual)-1], total/float64(len(size))*stepDays)
 	var up, down []int
-	for i, v := range m.all {
+	for i, v := range rise {
 		switch {
-		case v.level > limit:
+		case v > limit:
 			up = append(up, i)
-		case v.level < -limit:
+		case v < -limit:
 			down = append(down, i)
 		}
 	}
+	steps := make(map[int]float64)
 	for _, group := range [][]int{up, down} {
 		if len(group) > rareSteps {
 			continue
 		}
 		for _, i := range group {
-			m.all[i].step = true
-			m.steps = append(m.steps, Step{DaysAgo: m.all[i].ago, By: m.all[i].level})
+			at, by := sharpest(values, i, math.Signbit(rise[i]))
+			steps[at] = by
 		}
 	}
+	return steps
+}
+
+// sharpest is the day within two of day i on which the values moved most in the given direction.
+func sharpest(values []float64, i int, down bool) (at int, by float64) {
+	at = i
+	for k := max(1, i-2); k <= min(i+2, len(values)-1); k++ {
+		if v := values[k] - values[k-1]; math.Signbit(v) == down && math.Abs(v) > math.Abs(by) {
+			at, by = k, v
+		}
+	}
+	return at, by
 }
 
 // walk is one future under way.
@@ -121,14 +182,20 @@ type walk struct {
 	blocks    []int // where in the stock the blocks begin that this future draws
 	length    int   // of a block
 	withSteps bool
+	speed     float64 // by how much the growth grows, a day
+	lead      float64 // days since which it does
 }
 
 // begin gives the walk the stock of its path: that of its window, and of it only half the blocks, since what
-// has been seen of a field's ways is itself a sample.
+// has been seen of a field's ways is itself a sample. Where the field only sways there is no such doubt.
 func (m *moves) begin(w *walk, path int) {
-	spans := windows()
+	spans := m.pace.spans
 	span := spans[path%len(spans)]
-	w.withSteps = span == HistoryDays
+	w.withSteps = path%len(spans) == len(spans)-1
+	w.speed, w.lead = 0, m.pace.lead
+	if !w.withSteps {
+		w.speed = m.pace.speed * w.random.Float64() * speedShare
+	}
 	w.stock = m.since
 	if w.withSteps {
 		w.stock = m.all
@@ -139,7 +206,11 @@ func (m *moves) begin(w *walk, path int) {
 	w.length = max(1, min(blockDays, len(w.stock)/3))
 	whole := (len(w.stock) + w.length - 1) / w.length
 	w.blocks = slices.Grow(w.blocks[:0], whole)
-	for range max(2, whole/2) {
+	draws := max(2, whole/2)
+	if m.sways {
+		draws = 2 * whole
+	}
+	for range draws {
 		w.blocks = append(w.blocks, w.random.IntN(len(w.stock)))
 	}
 }
@@ -150,11 +221,13 @@ func (m *moves) begin(w *walk, path int) {
 func (w *walk) run(visit func(day int, v float64), all bool) (hit int, growth float64) {
 	level, sum, d := w.start, 0.0, 1-w.elapsed
 	for d <= HorizonDays {
+		factor := math.Exp(max(-maxSpeed, min(maxSpeed, w.speed*(float64(d)+w.lead))))
 		at := w.blocks[w.random.IntN(len(w.blocks))]
 		for k := 0; k < w.length && d <= HorizonDays; k++ {
 			v := w.stock[(at+k)%len(w.stock)]
-			if v.step && !w.withSteps {
-				v.level = 0
+			v.level *= factor
+			if w.withSteps {
+				v.level += v.jump
 			}
 			level = max(0, level+v.level)
 			if d <= growthDays-w.elapsed {
@@ -175,4 +248,44 @@ func (w *walk) run(visit func(day int, v float64), all bool) (hit int, growth fl
 		}
 	}
 	return hit, sum / growthDays
+}
+
+// swaying is for a field that only sways about a course that it keeps to, such as the memory of a quiet machine.
+// Put together at random its moves would wander off further than it ever does. How far it gets in a quarter of
+// a year, against what two weeks let expect, says by how much; the moves are scaled by that.
+func swaying(stock []move) ([]move, bool) {
+	if len(stock) < 2*swayDays {
+		return nil, false
+	}
+	near, far := spread(stock, blockDays), spread(stock, swayDays)
+	total := 0.0
+	for _, v := range stock {
+		total += v.level + v.jump
+	}
+	ratio := far / near / math.Sqrt(swayDays/blockDays)
+	if !(near > 0) || ratio > swayRatio || math.Abs(total) > 2*near {
+		return nil, false
+	}
+	out := slices.Clone(stock)
+	for i := range out {
+		out[i].level *= ratio
+	}
+	return out, true
+}
+
+// spread is the standard deviation of how far the moves of so many days lead.
+func spread(stock []move, days int) float64 {
+	var sums []float64
+	sum := 0.0
+	for i, v := range stock {
+		sum += v.level
+		if i >= days {
+			sum -= stock[i-days].level
+		}
+		if i >= days-1 {
+			sums = append(sums, sum)
+		}
+	}
+	_, e := meanError(sums)
+	return e * math.Sqrt(float64(len(sums)))
 }

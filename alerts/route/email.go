@@ -7,9 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	netmail "net/mail"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/alertmanager/nflog/nflogpb"
 	"github.com/wneessen/go-mail"
@@ -17,34 +19,33 @@ import (
 
 // emailSender sends mail to one address.
 type emailSender struct {
-	to      string
-	from    string
-	host    string
-	options []mail.Option
+	to       string
+	from     string
+	host     string
+	implicit *tls.Config // TLS from the first byte, when not nil
+	options  []mail.Option
 }
 
 func newEmail(e *Email, to string) (*emailSender, error) {
 	s := &emailSender{to: to, from: e.From, host: e.Host}
 	s.options = []mail.Option{mail.WithTimeout(orDefault(e.Timeout)), mail.WithoutNoop()}
-	port := 25
+	port, config := 25, &tls.Config{
+		ServerName: e.Host, MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: e.InsecureSkipVerify, //nolint:gosec // only when the administrator says so
+	}
+	policy := mail.TLSOpportunistic
 	switch e.TLS {
 	case "implicit":
-		port = 465
-		s.options = append(s.options, mail.WithSSL())
+		port, s.implicit = 465, config
 	case "mandatory":
-		s.options = append(s.options, mail.WithTLSPolicy(mail.TLSMandatory))
+		policy = mail.TLSMandatory
 	case "none":
-		s.options = append(s.options, mail.WithTLSPolicy(mail.NoTLS))
-	default:
-		s.options = append(s.options, mail.WithTLSPolicy(mail.TLSOpportunistic))
+		policy = mail.NoTLS
 	}
 	if e.Port > 0 {
 		port = e.Port
 	}
-	s.options = append(s.options, mail.WithPort(port), mail.WithTLSConfig(&tls.Config{
-		ServerName: e.Host, MinVersion: tls.VersionTLS12,
-		InsecureSkipVerify: e.InsecureSkipVerify, //nolint:gosec // only when the administrator says so
-	}))
+	s.options = append(s.options, mail.WithPort(port), mail.WithTLSPolicy(policy), mail.WithTLSConfig(config))
 	if e.Hello != "" {
 		s.options = append(s.options, mail.WithHELO(e.Hello))
 	}
@@ -63,7 +64,9 @@ func (s *emailSender) send(ctx context.Context, m *message) (reply string, retry
 	if err != nil {
 		return "", false, fmt.Errorf("email: %w", err)
 	}
-	client, err := mail.NewClient(s.host, s.options...)
+	dial := &dialler{implicit: s.implicit}
+	defer dial.close()
+	client, err := mail.NewClient(s.host, append(slices.Clip(s.options), mail.WithDialContextFunc(dial.dial))...)
 	if err != nil {
 		return "", false, fmt.Errorf("email: %w", err)
 	}
@@ -73,12 +76,47 @@ func (s *emailSender) send(ctx context.Context, m *message) (reply string, retry
 	}
 	// What the server says to QUIT does not matter: it has answered for the mail by then.
 	defer func() { _ = client.CloseWithSMTPClient(session) }()
+	stop := context.AfterFunc(ctx, dial.close)
+	defer stop()
 	if err := client.SendWithSMTPClient(session, letter); err != nil {
 		var failure *mail.SendError
 		retry := !errors.As(err, &failure) || failure.IsTemp()
 		return "", retry, fmt.Errorf("email by %s: %w", client.ServerAddr(), err)
 	}
 	return letter.ServerResponse(), false, nil
+}
+
+// dialler makes one connection and sees to it that it is closed: the library leaves it open when TLS or the
+// authentication fails.
+type dialler struct {
+	implicit *tls.Config
+	mu       sync.Mutex
+	conn     net.Conn
+}
+
+func (d *dialler) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var conn net.Conn
+	var err error
+	if d.implicit != nil {
+		conn, err = (&tls.Dialer{Config: d.implicit}).DialContext(ctx, network, address)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conn = conn
+	return conn, nil
+}
+
+func (d *dialler) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conn != nil {
+		_ = d.conn.Close() // often closed already
+	}
 }
 
 func (s *emailSender) letter(m *message) (*mail.Msg, error) {

@@ -130,7 +130,7 @@ func headline(n alerts.Notice) string {
 	s := n.State
 	if s.ID.Graph == "" {
 		if s.Open == munin.OK {
-			return s.Reason
+			return strings.TrimPrefix(s.Reason, "it ")
 		}
 		return "does not answer"
 	}
@@ -145,17 +145,25 @@ func headline(n alerts.Notice) string {
 	case s.Open == munin.OK:
 		return subject + " is " + format(n, s.Value)
 	}
-	return subject + " is " + format(n, s.Value) + breach(n)
+	if text := breach(n); text != "" {
+		return subject + " is " + format(n, s.Value) + text
+	}
+	return subject + ": " + s.Reason
 }
 
-// breach says which bound the value breaches: " (over 95)".
+// breach says which bound the value breaches: " (over 95)". It is empty when value and bound read the same in
+// short: the reason has all their digits.
 func breach(n alerts.Notice) string {
 	b, v := n.State.Bounds, n.State.Value
+	word, bound := "", 0.0
 	switch {
 	case b.HasHigh && v > b.High:
-		return " (over " + format(n, b.High) + ")"
+		word, bound = "over ", b.High
 	case b.HasLow && v < b.Low:
-		return " (under " + format(n, b.Low) + ")"
+		word, bound = "under ", b.Low
+	}
+	if text := format(n, bound); word != "" && text != format(n, v) {
+		return " (" + word + text + ")"
 	}
 	return ""
 }

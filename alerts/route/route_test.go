@@ -125,31 +125,38 @@ type router struct {
 	t    *testing.T
 	opts route.Options
 	stop func()
-	log  *bytes.Buffer
+	log  *logText
 }
 
 func start(t *testing.T, dir string, receivers ...route.Receiver) *router {
 	t.Helper()
-	r := &router{t: t, log: &bytes.Buffer{}}
+	r := &router{t: t, log: &logText{}}
 	r.opts = route.Options{
 		Dir: dir, Receivers: receivers, Wait: 20 * time.Millisecond, Interval: 60 * time.Millisecond,
 		ExternalURL: "http://mon.example.com:8080",
-		Logger:      slog.New(slog.NewTextHandler(&locked{w: r.log}, nil)),
+		Logger:      slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	r.run()
 	t.Cleanup(func() { r.stop() })
 	return r
 }
 
-type locked struct {
-	mu sync.Mutex
-	w  io.Writer
+// logText is a log that can be read while it is written.
+type logText struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
-func (l *locked) Write(p []byte) (int, error) {
+func (l *logText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.buf.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func (r *router) run() {
@@ -561,7 +568,7 @@ func TestASilentHostIsToldByItsName(t *testing.T) {
 	}
 	state, _ = alerts.StepHost(state, false, "", time.Now())
 	r.tell(alerts.Notice{State: state, Event: alerts.Recovery, From: munin.Critical})
-	if got := subject(t, receive(t, smtp.mails, "mail")); got != "OK www1 it answers again" {
+	if got := subject(t, receive(t, smtp.mails, "mail")); got != "OK www1 answers again" {
 		t.Errorf("subject %q", got)
 	}
 }

@@ -92,6 +92,7 @@ func (s *smtpServer) command(c *smtpSession, line string) bool {
 	verb := strings.ToUpper(line)
 	switch {
 	case strings.HasPrefix(verb, "EHLO"):
+		c.say("250-test")
 		if s.tls != nil && !c.mail.secured {
 			c.say("250-STARTTLS")
 		}

@@ -160,14 +160,14 @@ func (s *stage) tell(ctx context.Context, t *target, key string, group model.Lab
 
 // deliver tries for a short while.
 func (s *stage) deliver(ctx context.Context, t *target, m *message) error {
-	ctx, cancel := outlive(ctx, grace)
+	sending, cancel := outlive(ctx, grace)
 	defer cancel()
 	r := s.router
 	wait := time.Second / 2
 	begun := time.Now()
 	for attempt := 1; ; attempt++ {
 		start := time.Now()
-		reply, retry, err := t.sender.send(ctx, m)
+		reply, retry, err := t.sender.send(sending, m)
 		log := r.logger.With("receiver", t.receiver, "way", t.way, "group", m.group, "attempt", attempt,
 			"took", time.Since(start).Round(time.Millisecond))
 		r.metrics.attempt(t, err)
