@@ -140,7 +140,7 @@ func Look(h History, ceiling float64, seed uint64, quantileDays ...int) Outlook 
 	growth := make([]float64, paths)
 	future := walk{
 		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // a simulation, not a secret
-		start:  startLevel(values, h.Latest), ceiling: ceiling, elapsed: elapsed,
+		start:  stock.start(values, h.Latest), ceiling: ceiling, elapsed: elapsed,
 	}
 	for p := range paths {
 		stock.begin(&future, p)
@@ -166,11 +166,16 @@ func (o *Outlook) dayOf(share float64) int {
 	return hits[need-1]
 }
 
-// startLevel is where the futures begin: the last day's value, unless that was a peak above both the day
-// before and now.
-func startLevel(values []float64, latest float64) float64 {
+// start is where the futures begin: the last day's value, unless that was a peak above both the day before and
+// now. A field that only sways begins in the middle of its last days.
+func (m *moves) start(values []float64, latest float64) float64 {
 	n := len(values)
 	last := values[n-1]
+	if m.sways {
+		recent := slices.DeleteFunc(slices.Clone(values[n-2*halfWindow:]), math.IsNaN)
+		slices.Sort(recent)
+		return recent[len(recent)/2]
+	}
 	if n > 1 && !math.IsNaN(latest) && !math.IsNaN(values[n-2]) {
 		return min(last, max(values[n-2], latest))
 	}

@@ -30,7 +30,7 @@ const (
 	stepDays    = 60  // days of average movement that a jump outweighs
 	freshMoves  = 45  // moves after a great step from which on only they count
 	swayDays    = 84  // a field that gets nowhere within these
-	swayRatio   = .5  // of what a random walk would get in them only sways
+	swayRatio   = .6  // of what a random walk would get in them only sways
 	greatFactor = .15 // of the level: a step after which the field is another one
 )
 
@@ -260,15 +260,15 @@ func swaying(stock []move) ([]move, bool) {
 	near, far := spread(stock, blockDays), spread(stock, swayDays)
 	total := 0.0
 	for _, v := range stock {
-		total += v.level + v.jump
+		total += v.level
 	}
 	ratio := far / near / math.Sqrt(swayDays/blockDays)
-	if !(near > 0) || ratio > swayRatio || math.Abs(total) > 2*near {
+	if !(near > 0) || ratio > swayRatio || math.Abs(total) > 3*near {
 		return nil, false
 	}
 	out := slices.Clone(stock)
 	for i := range out {
-		out[i].level *= ratio
+		out[i].level = (out[i].level - total/float64(len(stock))) * ratio
 	}
 	return out, true
 }
