@@ -26,7 +26,7 @@ func exported(t *testing.T, data string) map[string]string {
 }
 
 func TestNothingExportedIsMissingAfterKill(t *testing.T) {
-	plugins := t.TempDir()
+	plugins := publicDir(t)
 	writeFile(t, filepath.Join(plugins, "clock"), `#!/bin/sh
 if [ "$1" = config ]; then
 	echo graph_title Clock

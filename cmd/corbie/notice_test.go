@@ -160,8 +160,8 @@ type watch struct {
 func newWatch(t *testing.T) *watch {
 	t.Helper()
 	w := &watch{mail: newMailbox(t), hook: newHook(t), data: t.TempDir()}
-	plugins := t.TempDir()
-	w.value = filepath.Join(t.TempDir(), "value")
+	plugins := publicDir(t)
+	w.value = filepath.Join(publicDir(t), "value")
 	writeFile(t, w.value, "10\n", 0o644)
 	writeFile(t, filepath.Join(plugins, "queue"), `#!/bin/sh
 if [ "$1" = config ]; then
