@@ -1,6 +1,7 @@
 package route
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -57,50 +58,60 @@ type rules struct {
 //   - a problem that was not told is not told to be over;
 //   - a change to a level that is muted or not wanted leaves the problem as it was told.
 func decide(problems []*problem, before past, want rules, now time.Time) plan {
-	var p plan
-	firing := make(map[uint64]bool, len(before.firing))
-	for hash := range before.firing {
-		firing[hash] = true
-	}
-	repeatable := false
+	d := decision{before: before, want: want, now: now, known: maps.Clone(before.firing)}
 	for _, prob := range problems {
-		told, hash := prob.told(before.firing)
-		open := prob.notice.State.Open
-		it := item{notice: prob.notice, from: told, level: open}
-		switch {
-		case open == munin.OK && told == munin.OK:
-		case open == munin.OK:
-			delete(firing, hash)
-			if !wants(want.on, onRecovery) || now.Sub(prob.notice.State.Changed) > giveUp {
-				p.forget = true
-				continue
-			}
-			p.changed = append(p.changed, it)
-			p.alerts = append(p.alerts, prob.alert(told, true, want.base))
-		case told != open && wants(want.on, open.String()) && !want.muted(prob, open):
-			if told != munin.OK {
-				delete(firing, hash)
-				p.alerts = append(p.alerts, prob.alert(told, true, want.base))
-			}
-			firing[uint64(prob.at(open).Fingerprint())] = true
-			p.changed = append(p.changed, it)
-			p.alerts = append(p.alerts, prob.alert(open, false, want.base))
-		case told != munin.OK:
-			repeatable = repeatable || !want.muted(prob, told)
-			it.level = told
-			p.open = append(p.open, it)
-			p.alerts = append(p.alerts, prob.alert(told, false, want.base))
-		}
+		d.problem(prob)
 	}
-	for hash := range firing {
-		p.firing = append(p.firing, hash)
-	}
-	slices.Sort(p.firing)
+	p := d.plan
+	p.firing = slices.Sorted(maps.Keys(d.known))
 	p.reason = reasonFor(&p, before)
-	if len(p.changed) == 0 && repeatable && want.repeat > 0 && now.Sub(before.at) >= want.repeat {
+	if len(p.changed) == 0 && d.repeatable && want.repeat > 0 && now.Sub(before.at) >= want.repeat {
 		p.reason = notify.ReasonRepeatIntervalElapsed
 	}
 	return p
+}
+
+// decision is a plan in the making.
+type decision struct {
+	plan
+	before     past
+	want       rules
+	now        time.Time
+	known      map[uint64]bool // what is told and open afterwards
+	repeatable bool
+}
+
+func (d *decision) problem(prob *problem) {
+	told, hash := prob.told(d.before.firing)
+	open := prob.notice.State.Open
+	switch {
+	case open == munin.OK && told == munin.OK:
+	case open == munin.OK:
+		delete(d.known, hash)
+		d.end(prob, told)
+	case told != open && wants(d.want.on, open.String()) && !d.want.muted(prob, open):
+		if told != munin.OK {
+			delete(d.known, hash)
+			d.alerts = append(d.alerts, prob.alert(told, true, d.want.base))
+		}
+		d.known[uint64(prob.at(open).Fingerprint())] = true
+		d.changed = append(d.changed, item{notice: prob.notice, from: told, level: open})
+		d.alerts = append(d.alerts, prob.alert(open, false, d.want.base))
+	case told != munin.OK:
+		d.repeatable = d.repeatable || !d.want.muted(prob, told)
+		d.open = append(d.open, item{notice: prob.notice, from: told, level: told})
+		d.alerts = append(d.alerts, prob.alert(told, false, d.want.base))
+	}
+}
+
+// end tells that a problem is over, unless nobody wants to hear it or it is too long ago.
+func (d *decision) end(prob *problem, told munin.Level) {
+	if !wants(d.want.on, onRecovery) || d.now.Sub(prob.notice.State.Changed) > giveUp {
+		d.forget = true
+		return
+	}
+	d.changed = append(d.changed, item{notice: prob.notice, from: told, level: munin.OK})
+	d.alerts = append(d.alerts, prob.alert(told, true, d.want.base))
 }
 
 func reasonFor(p *plan, before past) notify.NotifyReason {

@@ -75,6 +75,19 @@ func TestMailGoesOverTLSWithAuthentication(t *testing.T) {
 	}
 }
 
+func TestMailGoesOverImplicitTLS(t *testing.T) {
+	smtp := newSMTP(t)
+	smtp.tls, smtp.implicit, smtp.password = testCertificate(t), true, password
+	r := start(t, t.TempDir(), route.Receiver{Name: "mail", Email: &route.Email{
+		To: []string{"ops@example.com"}, From: "corbie@example.com", Host: "127.0.0.1", Port: smtp.port(), TLS: "implicit",
+		InsecureSkipVerify: true, Username: "corbie", Password: password,
+	}})
+	r.tell(newThing("www1", "df", "root").is(99))
+	if m := receive(t, smtp.mails, "mail"); !m.secured {
+		t.Error("the mail came in the clear")
+	}
+}
+
 func TestMandatoryTLSIsNotGivenUp(t *testing.T) {
 	smtp := newSMTP(t)
 	r := start(t, t.TempDir(), route.Receiver{Name: "mail", Email: &route.Email{

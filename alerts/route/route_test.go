@@ -184,13 +184,11 @@ func (r *router) run() {
 func (r *router) restart(notices ...alerts.Notice) {
 	r.t.Helper()
 	r.stop()
-	opts := r.opts
-	r.opts = opts
-	var err error
-	if r.Router, err = route.New(opts); err != nil {
+	idle, err := route.New(r.opts)
+	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.Router.Close(); err != nil { // opening and closing changes nothing
+	if err := idle.Close(); err != nil { // opening and closing changes nothing
 		r.t.Fatal(err)
 	}
 	r.run()

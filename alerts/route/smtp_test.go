@@ -19,6 +19,7 @@ type smtpServer struct {
 	listener net.Listener
 	mails    chan received
 	tls      *tls.Config // offered as STARTTLS when not nil
+	implicit bool        // TLS from the first byte instead
 	password string      // required when not empty
 
 	mu      sync.Mutex
@@ -76,7 +77,11 @@ type smtpSession struct {
 }
 
 func (s *smtpServer) serve(conn net.Conn) {
-	c := &smtpSession{conn: conn, in: bufio.NewScanner(conn), authed: s.password == ""}
+	c := &smtpSession{conn: conn, authed: s.password == ""}
+	if s.implicit {
+		c.conn, c.mail.secured = tls.Server(conn, s.tls), true
+	}
+	c.in = bufio.NewScanner(c.conn)
 	defer func() { c.conn.Close() }()
 	c.say("220 test ESMTP")
 	for c.in.Scan() {
