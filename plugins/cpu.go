@@ -28,9 +28,9 @@ func cpu(r *report) error {
 		known = 4
 	}
 	processors := max(countCPUs(text), 1)
-	limit, cdef := processors*100, ""
+	limit, cdef, scale := processors*100, "", "100 % is one processor; this machine has "
 	if r.setting("scaleto100", "no") == "yes" {
-		limit, cdef = 100, ","+strconv.Itoa(processors)+",/"
+		limit, cdef, scale = 100, ","+strconv.Itoa(processors)+",/", "100 % is all processors; this machine has "
 	}
 	order := "system user nice idle"
 	if known >= 7 {
@@ -41,7 +41,7 @@ func cpu(r *report) error {
 		return errors.New("env.HZ must be a number of clock ticks a second, such as 100")
 	}
 	r.graph("graph_title CPU usage\ngraph_vlabel %\ngraph_scale no\ngraph_category system\ngraph_period second")
-	r.attr("graph_info", "What the processors spend their time on. All ", strconv.Itoa(processors), " together can do ", strconv.Itoa(limit), " %.")
+	r.attr("graph_info", "What the processors spend their time on. ", scale, strconv.Itoa(processors), ".")
 	r.attr("graph_order", order)
 	r.attr("graph_args", "--base 1000 -r --lower-limit 0 --upper-limit ", strconv.Itoa(limit))
 	ignored := strings.Fields(r.env["ignore_fields"])

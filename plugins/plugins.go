@@ -6,7 +6,8 @@
 // environment. What a machine does not have is not offered, and nothing is made up: a number that cannot be
 // read is left out or unknown.
 //
-// Each plugin is one function over a report, in a file of its own, and one line in the table that New builds.
+// Each plugin is one function over a report, in a file of its own or with its kin, and one line in the table
+// that New builds.
 // The function says the description and the values of a field side by side, and the report prints whichever
 // was asked for; so a value without a description cannot happen.
 package plugins
