@@ -138,7 +138,8 @@ func checkRRD(t *testing.T, rrdtool, dir string, g *munin.Graph, f *munin.Field)
 		t.Errorf("%s.%s: no value in %s", g.Name, f.Name, path)
 		return
 	}
-	if value := string(last[1]); value == "U" || value == "" {
+	// Rates of disks are those since the master's last visit: the first one gets none.
+	if value := string(last[1]); value == "" || value == "U" && !strings.HasPrefix(g.Name, "diskstats_") {
 		t.Errorf("%s.%s: the value is %q", g.Name, f.Name, value)
 	}
 }
