@@ -2,6 +2,8 @@ package report
 
 import (
 	"bufio"
+	"cmp"
+	_ "embed"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -12,8 +14,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	_ "embed"
 
 	"corbie/munin"
 )
@@ -54,15 +54,15 @@ func Summary(r munin.Report) string {
 	return strings.Join(parts, ", ")
 }
 
-// textWidth is how wide a table is at most, and the widths of its columns but the first, which gets the rest.
+// textWidth is how wide a line of the text form is at most. The first column of the table is cut for it.
 const textWidth = 100
 
 func writeText(w io.Writer, r munin.Report) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "Capacity on %s, %s ahead: %s\n", r.At.Format("2006-01-02 15:04"), horizon(r.Horizon), Summary(r))
-	table := [][]string{{"WHAT", "USED", "OF", "30 DAYS", "FULL", "A DAY"}}
+	fmt.Fprintf(out, "Capacity on %s, %s ahead\n%s\n", r.At.Format("2006-01-02 15:04"), horizon(r.Horizon), Summary(r))
+	table := [][]string{{"WHAT", "USED", "30 DAYS", "FULL", "A DAY"}}
 	var notes, without []Row
-	for _, row := range Rows(r) {
+	for i, row := range Rows(r) {
 		if row.Verdict == munin.TooLittleData {
 			without = append(without, row)
 			continue
@@ -71,12 +71,12 @@ func writeText(w io.Writer, r munin.Report) error {
 			notes = append(notes, row)
 		}
 		table = append(table, []string{
-			row.What, row.Used, row.Ceiling, row.Chance, shortWhen(row.When),
+			shortWhat(row.ID, r.Findings[i].Label), cmp.Or(row.Share, row.Used), shortChance(row.Chance), shortWhen(row.When),
 			strings.TrimSuffix(row.Growth, " a day"),
 		})
 	}
 	if len(table) > 1 {
-		out.WriteByte('\n')
+		fmt.Fprintln(out)
 		writeTable(out, table)
 	}
 	for _, section := range []struct {
@@ -91,6 +91,15 @@ func writeText(w io.Writer, r munin.Report) error {
 		}
 	}
 	return out.Flush()
+}
+
+// shortWhat names a field as an administrator would type it: host, graph, label.
+func shortWhat(id munin.SeriesID, label string) string {
+	return id.Host.Name() + " " + id.Graph + " " + cmp.Or(label, id.Field)
+}
+
+func shortChance(chance string) string {
+	return strings.NewReplacer("under ", "<", "over ", ">").Replace(chance)
 }
 
 // shortWhen fits the words of a date into a table.
@@ -121,14 +130,13 @@ func writeTable(out *bufio.Writer, table [][]string) {
 			cell = shorten(cell, widths[i])
 			gap := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
 			switch i {
-			case 0, 4: // words stand to the left, numbers to the right
+			case 0, 3: // words stand to the left, numbers to the right
 				text += cell + gap + "  "
 			default:
 				text += gap + cell + "  "
 			}
 		}
-		out.WriteString(strings.TrimRight(text, " "))
-		out.WriteByte('\n')
+		fmt.Fprintln(out, strings.TrimRight(text, " "))
 	}
 }
 
@@ -146,7 +154,7 @@ func writeWrapped(out *bufio.Writer, text string) {
 	line := "  "
 	for _, word := range strings.Fields(text) {
 		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > textWidth && strings.TrimSpace(line) != "" {
-			out.WriteString(line + "\n")
+			fmt.Fprintln(out, line)
 			line = "   "
 		}
 		if strings.TrimSpace(line) != "" {
@@ -154,7 +162,7 @@ func writeWrapped(out *bufio.Writer, text string) {
 		}
 		line += word
 	}
-	out.WriteString(line + "\n")
+	fmt.Fprintln(out, line)
 }
 
 // finding is a munin.Finding as programs read it: NaN and zero times are null, dates are days.

@@ -159,14 +159,17 @@ func when(r *munin.Report, f *munin.Finding) string {
 	default:
 		return ""
 	}
-	from, to := day(f.Full10), day(f.Full90)
-	if f.Full10.Year() == f.Full50.Year() && (f.Full90.IsZero() || f.Full90.Year() == f.Full50.Year()) {
-		from, to = from[len("2006-"):], to[len("2006-"):]
+	near := func(t time.Time) string {
+		if t.In(r.At.Location()).Year() == f.Full50.In(r.At.Location()).Year() {
+			return t.In(r.At.Location()).Format("01-02")
+		}
+		return day(t)
 	}
+	from, to := near(f.Full10), near(f.Full90)
 	switch {
 	case f.Full90.IsZero():
 		return fmt.Sprintf("%s (%s at the earliest, perhaps not within %s)", day(f.Full50), from, horizon(r.Horizon))
-	case from == to:
+	case from == to: // the same day
 		return day(f.Full50)
 	}
 	return fmt.Sprintf("%s (between %s and %s)", day(f.Full50), from, to)
