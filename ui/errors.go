@@ -26,7 +26,9 @@ type ambiguousError struct {
 	fleet      *fleet
 }
 
-func (e *ambiguousError) Error() string { return fmt.Sprintf("host %q: %v", e.name, munin.ErrAmbiguous) }
+func (e *ambiguousError) Error() string {
+	return fmt.Sprintf("host %q: %v", e.name, munin.ErrAmbiguous)
+}
 func (e *ambiguousError) Unwrap() error { return munin.ErrAmbiguous }
 
 // noGraphError says that a host is known but not the graph.

@@ -84,7 +84,7 @@ type FaultRow struct {
 }
 
 const (
-	cardWidth, cardHeight = 420, 170
+	cardWidth, cardHeight = 290, 126
 	legendFields          = 8
 )
 
@@ -254,4 +254,6 @@ func rangeURL(graphURL, from, to string) string {
 	return graphURL + "?" + url.Values{"from": {from}, "to": {to}}.Encode()
 }
 
-func withFormat(graphURL, format string) string { return strings.TrimSuffix(graphURL, ".html") + format }
+func withFormat(graphURL, format string) string {
+	return strings.TrimSuffix(graphURL, ".html") + format
+}

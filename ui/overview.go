@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -283,6 +284,9 @@ func urgency(finding munin.Finding) munin.Level {
 }
 
 func signed(v float64, base int) string {
+	if math.Abs(v) < 1 { // "0.21" says more than "210m" beside a use in whole numbers
+		base = 0
+	}
 	text := munin.FormatValue(v, base)
 	if v > 0 {
 		return "+" + text

@@ -15,6 +15,7 @@ import (
 // Moment is an instant as pages show it: in words, with the exact time beside it.
 type Moment struct {
 	Words string // "3 h 20 min ago", "in 6 d"
+	Span  string // "3 h 20 min"
 	Exact string // "Sat 21 Nov 2026 02:14:05 CET"
 	Clock string // "02:14", with the day when it is not today's
 	ISO   string
@@ -27,13 +28,15 @@ func moment(t, now time.Time) *Moment {
 	}
 	t = t.In(now.Location())
 	m := &Moment{Exact: t.Format("Mon 2 Jan 2006 15:04:05 MST"), ISO: t.Format(time.RFC3339)}
-	switch gap := now.Sub(t); {
+	gap := now.Sub(t)
+	m.Span = munin.FormatDuration(coarse(gap))
+	switch {
 	case gap.Abs() < time.Second:
 		m.Words = "just now"
 	case gap > 0:
-		m.Words = munin.FormatDuration(coarse(gap)) + " ago"
+		m.Words = m.Span + " ago"
 	default:
-		m.Words = "in " + munin.FormatDuration(coarse(gap))
+		m.Words = "in " + m.Span
 	}
 	switch {
 	case t.YearDay() == now.YearDay() && t.Year() == now.Year():
@@ -52,18 +55,18 @@ func coarse(d time.Duration) time.Duration {
 	switch {
 	case d >= 48*time.Hour:
 		return d.Truncate(time.Hour)
-	case d >= 2*time.Minute:
+	case d >= time.Minute:
 		return d.Truncate(time.Minute)
 	}
 	return d.Truncate(time.Second)
 }
 
-// day is a date for people, empty for the zero time.
+// day is a date for people, of one piece so that no line breaks in it; empty for the zero time.
 func day(t time.Time, location *time.Location) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.In(location).Format("2 Jan 2006")
+	return t.In(location).Format("2\u00a0Jan\u00a02006")
 }
 
 // shape stands for a level where colour cannot be seen.

@@ -141,7 +141,7 @@ func (m *Model) option(live *Live, scale Scale, theme Theme) map[string]any {
 		m.addSeries(line, live, i, theme)
 	}
 	line.Validate()
-	line.Accept(&completer{model: m, live: live, theme: theme, log: scale.Log})
+	line.Accept(&completer{model: m, live: live, theme: theme, log: scale.Log, zero: scale.Low < 0 && scale.High > 0})
 	return line.JSON()
 }
 

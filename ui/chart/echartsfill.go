@@ -14,6 +14,7 @@ type completer struct {
 	live  *Live
 	theme Theme
 	log   bool
+	zero  bool // curves lie on both sides of zero
 }
 
 // VisitTooltipOpt makes the tooltip text drawn on the canvas: an HTML one would break the content security
@@ -98,8 +99,8 @@ func (c *completer) series(typed any) []map[string]any {
 			s["stackStrategy"] = "all"
 		}
 	}
-	if len(all) > 0 && len(c.model.Rules) > 0 {
-		all[len(all)-1]["markLine"] = c.markLine()
+	if lines := c.markLines(); len(all) > 0 && len(lines) > 0 {
+		all[len(all)-1]["markLine"] = map[string]any{"silent": true, "symbol": "none", "animation": false, "data": lines}
 	}
 	if all == nil {
 		all = []map[string]any{}
@@ -107,8 +108,16 @@ func (c *completer) series(typed any) []map[string]any {
 	return all
 }
 
-func (c *completer) markLine() map[string]any {
-	lines := make([]map[string]any, 0, len(c.model.Rules))
+// markLines are the levels, and zero where curves lie on both sides of it.
+func (c *completer) markLines() []map[string]any {
+	lines := make([]map[string]any, 0, len(c.model.Rules)+1)
+	if c.zero {
+		lines = append(lines, map[string]any{
+			"yAxis":     0,
+			"lineStyle": map[string]any{"color": mutedColour().In(c.theme), "type": "solid", "width": 1},
+			"label":     map[string]any{"show": false},
+		})
+	}
 	for _, rule := range c.model.Rules {
 		colour := rule.Colour.In(c.theme)
 		lines = append(lines, map[string]any{
@@ -117,5 +126,5 @@ func (c *completer) markLine() map[string]any {
 			"label":     map[string]any{"color": colour, "formatter": "{b}", "position": "insideEndTop", "fontSize": 10},
 		})
 	}
-	return map[string]any{"silent": true, "symbol": "none", "animation": false, "data": lines}
+	return lines
 }

@@ -69,6 +69,7 @@ func (m *Model) SVG(p Picture) []byte {
 		d.at.footer = d.at.legendTop + legendLine*float64(rows+1) + 15
 		d.at.height = d.at.footer + 8
 	}
+	d.measure()
 	d.body()
 	return d.document()
 }
@@ -82,6 +83,10 @@ type drawing struct {
 	scale   Scale
 	b       []byte
 	colours []Colour
+	// firstX and stepX place the buckets, in tenths of a pixel.
+	firstX, stepX float64
+	// openClass says that a class attribute waits for its second name.
+	openClass bool
 }
 
 func (d *drawing) document() []byte {
@@ -126,7 +131,7 @@ func (d *drawing) body() {
 		if d.model.Host != "" {
 			title = d.model.Host + " · " + title
 		}
-		d.text(8, 19, "start", titleFont, inkColour(), true, fit(oneLine(title), titleFont*1.08, d.at.width-16))
+		d.text(8, 19, "start", titleFont, inkColour(), true, fit(oneLine(title), titleFont*1.15, d.at.width-16))
 	}
 	if unit := fit(oneLine(d.model.Unit), tickFont, d.at.width-16); unit != "" {
 		d.text(4, d.at.y-9, "start", tickFont, mutedColour(), false, unit)
@@ -212,7 +217,7 @@ func (d *drawing) rules() {
 		}
 		if free {
 			taken = append(taken, baseline)
-			d.text(d.at.x+d.at.w-3, baseline, "end", tickFont-1, rule.Colour, false, label)
+			d.label(d.at.x+d.at.w-3, baseline, "end", tickFont-1, rule.Colour, label)
 		}
 	}
 }

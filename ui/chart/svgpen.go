@@ -25,6 +25,12 @@ func (d *drawing) attribute(name string, v float64) {
 	d.b = append(d.b, '"')
 }
 
+func (d *drawing) opacity(v float64) {
+	d.b = append(d.b, ` fill-opacity="`...)
+	d.b = strconv.AppendFloat(d.b, v, 'g', 3, 64)
+	d.b = append(d.b, '"')
+}
+
 func (d *drawing) rectangle(x, y, w, h float64) {
 	d.attribute("x", x)
 	d.attribute("y", y)
@@ -32,16 +38,36 @@ func (d *drawing) rectangle(x, y, w, h float64) {
 	d.attribute("height", h)
 }
 
-func (d *drawing) fill(c Colour)   { d.paint("fill", 'f', c) }
-func (d *drawing) stroke(c Colour) { d.paint("stroke", 's', c) }
+func (d *drawing) fill(c Colour) {
+	d.paint("fill", c)
+	d.class('f', c, `"`)
+}
 
-func (d *drawing) paint(attribute string, class byte, c Colour) {
+func (d *drawing) stroke(c Colour) {
+	d.paint("stroke", c)
+	d.class('s', c, `"`)
+}
+
+// halo fills with one colour and keeps what lies behind away with another.
+func (d *drawing) halo(c, behind Colour) {
+	d.b = append(d.b, ` stroke-width="3" stroke-linejoin="round" paint-order="stroke"`...)
+	d.paint("stroke", behind)
+	d.paint("fill", c)
+	d.class('s', behind, "")
+	d.class('f', c, `"`)
+}
+
+func (d *drawing) paint(attribute string, c Colour) {
 	d.b = append(d.b, ' ')
 	d.b = append(d.b, attribute...)
 	d.b = append(d.b, `="`...)
 	d.b = append(d.b, c.In(d.theme)...)
 	d.b = append(d.b, '"')
-	if d.theme != Auto || c.Light == c.Dark {
+}
+
+// class names the colour for the dark style sheet. With an empty end the attribute stays open for the next.
+func (d *drawing) class(kind byte, c Colour, end string) {
+	if d.theme != Auto {
 		return
 	}
 	n := slices.Index(d.colours, c)
@@ -49,10 +75,15 @@ func (d *drawing) paint(attribute string, class byte, c Colour) {
 		n = len(d.colours)
 		d.colours = append(d.colours, c)
 	}
-	d.b = append(d.b, ` class="`...)
-	d.b = append(d.b, class)
+	if d.openClass {
+		d.b = append(d.b, ' ')
+	} else {
+		d.b = append(d.b, ` class="`...)
+	}
+	d.b = append(d.b, kind)
 	d.b = strconv.AppendInt(d.b, int64(n), 10)
-	d.b = append(d.b, '"')
+	d.b = append(d.b, end...)
+	d.openClass = end == ""
 }
 
 func (d *drawing) line(x1, y1, x2, y2 float64, c Colour, dashes string) {
@@ -78,6 +109,28 @@ func (d *drawing) line(x1, y1, x2, y2 float64, c Colour, dashes string) {
 }
 
 func (d *drawing) text(x, y float64, anchor string, size float64, c Colour, bold bool, s string) {
+	d.place(x, y, anchor, size)
+	if bold {
+		d.b = append(d.b, ` font-weight="600"`...)
+	}
+	d.fill(c)
+	d.words(s)
+}
+
+// label is text that may lie on curves.
+func (d *drawing) label(x, y float64, anchor string, size float64, c Colour, s string) {
+	d.place(x, y, anchor, size)
+	d.halo(c, paperColour())
+	d.words(s)
+}
+
+func (d *drawing) words(s string) {
+	d.b = append(d.b, '>')
+	d.b = appendEscaped(d.b, s)
+	d.b = append(d.b, `</text>`...)
+}
+
+func (d *drawing) place(x, y float64, anchor string, size float64) {
 	d.open("text")
 	d.attribute("x", x)
 	d.attribute("y", y)
@@ -89,13 +142,6 @@ func (d *drawing) text(x, y float64, anchor string, size float64, c Colour, bold
 	if size != tickFont {
 		d.attribute("font-size", size)
 	}
-	if bold {
-		d.b = append(d.b, ` font-weight="600"`...)
-	}
-	d.fill(c)
-	d.b = append(d.b, '>')
-	d.b = appendEscaped(d.b, s)
-	d.b = append(d.b, `</text>`...)
 }
 
 // curve draws the band, the area and the line of one field.
@@ -116,9 +162,14 @@ func (d *drawing) curve(c *Curve) {
 
 // point is where bucket i of a curve lies, in tenths of a pixel.
 func (d *drawing) point(i int, v float64) (x, y int) {
-	seconds := d.model.Start.Sub(d.model.Range.From).Seconds() + (float64(i)+0.5)*d.model.Step.Seconds()
-	px := d.at.w * seconds / d.model.Range.Duration().Seconds()
-	return int(math.Round(px * 10)), int(math.Round(d.yOf(v) * 10))
+	return int(math.Round(d.firstX + float64(i)*d.stepX)), int(math.Round(d.yOf(v) * 10))
+}
+
+// measure finds where the middle of the first bucket lies and how far apart buckets are, in tenths of a pixel.
+func (d *drawing) measure() {
+	perSecond := d.at.w * 10 / d.model.Range.Duration().Seconds()
+	d.stepX = d.model.Step.Seconds() * perSecond
+	d.firstX = d.model.Start.Sub(d.model.Range.From).Seconds()*perSecond + d.stepX/2
 }
 
 // runs calls f for every stretch of known values, from the first bucket to the one after the last.
@@ -137,7 +188,7 @@ func runs(values []float64, f func(from, to int)) {
 }
 
 func (d *drawing) bucketWidth() int {
-	return max(int(math.Round(d.at.w*d.model.Step.Seconds()/d.model.Range.Duration().Seconds()*10)), 10)
+	return max(int(math.Round(d.stepX)), 10)
 }
 
 // strokeRuns draws the line of known values; a value alone between gaps becomes a dash as wide as its bucket.
@@ -233,7 +284,7 @@ func (d *drawing) area(top, bottom []float64, c Colour, opacity float64) {
 	}
 	d.b = append(d.b, '"')
 	d.fill(c)
-	d.attribute("fill-opacity", opacity)
+	d.opacity(opacity)
 	d.end()
 }
 
@@ -271,7 +322,7 @@ func (d *drawing) gaps() {
 		d.open("rect")
 		d.rectangle(float64(x1)/10-half, d.at.h-4, float64(x2-x1)/10+2*half, 4)
 		d.fill(mutedColour())
-		d.attribute("fill-opacity", 0.35)
+		d.opacity(0.35)
 		d.end()
 	})
 }

@@ -12,7 +12,7 @@ func profiles() map[string]profile {
 		"system":     {level: 22, swing: 0.6, noise: 0.3, spike: 0.8},
 		"user":       {level: 120, swing: 0.8, noise: 0.4, spike: 0.5},
 		"nice":       {level: 4, swing: 0.4, noise: 1},
-		"idle":       {level: 240, swing: 0.1, noise: 0.1},
+		"idle":       {level: 210, swing: 0.1, noise: 0.1},
 		"iowait":     {level: 12, swing: 0.4, noise: 1, spike: 4},
 		"steal":      {level: 1, noise: 1},
 		"load":       {level: 1.4, swing: 0.7, noise: 0.5, spike: 1.5},

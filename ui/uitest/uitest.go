@@ -255,7 +255,7 @@ func (f *Fleet) value(source munin.Source, at time.Time) float64 {
 	if id.Field == "load" && id.Host == "shop;web2.example.com" && age < 0.02 {
 		v += 4
 	}
-	return v
+	return math.Max(v, 0)
 }
 
 func truth(b bool) float64 {
