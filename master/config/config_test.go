@@ -99,8 +99,10 @@ func TestTheReferenceFileNamesEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, probe := range []string{"nope: 1", "timeouts: {nope: 1}", "forecast: {nope: 1}", "groups: {a: {nope: 1}}", "hosts: {a: {nope: 1}}",
-		"levels: [{nope: 1}]", "receivers: [{nope: 1}]", "receivers: [{email: {nope: 1}}]", "receivers: [{webhook: {nope: 1}}]", "notify: {nope: 1}"} {
+	for _, probe := range []string{
+		"nope: 1", "timeouts: {nope: 1}", "forecast: {nope: 1}", "groups: {a: {nope: 1}}", "hosts: {a: {nope: 1}}",
+		"levels: [{nope: 1}]", "receivers: [{nope: 1}]", "receivers: [{email: {nope: 1}}]", "receivers: [{webhook: {nope: 1}}]", "notify: {nope: 1}",
+	} {
 		message := parseError(t, probe)
 		_, list, ok := strings.Cut(message, "the keys here are ")
 		if !ok {

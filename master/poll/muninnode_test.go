@@ -60,8 +60,12 @@ func startMuninNode(t *testing.T) string {
 		cancel()
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- node.Wait() }()
+	ended := make(chan struct{})
+	var endErr error
+	go func() {
+		endErr = node.Wait()
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
@@ -76,10 +80,9 @@ func startMuninNode(t *testing.T) string {
 			return address
 		}
 		select {
-		case err := <-ended:
-			ended <- err
+		case <-ended:
 			log, _ := os.ReadFile(filepath.Join(dir, "node.log"))
-			t.Fatalf("munin-node ended: %v\n%s", err, log)
+			t.Fatalf("munin-node ended: %v\n%s", endErr, log)
 		case <-limit:
 			t.Fatalf("munin-node does not listen: %v", err)
 		case <-time.After(50 * time.Millisecond):

@@ -111,7 +111,7 @@ func (s *session) run(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if plugin := s.dropBreaker(err); ctx.Err() != nil || !plugin {
+		if plugin := s.dropBreaker(err); ctx.Err() != nil || errors.Is(err, wire.ErrOutOfTime) || !plugin {
 			return err
 		}
 		over := connection == maxConnections
@@ -334,34 +334,26 @@ func listable(name string) bool {
 // ask keeps a window of questions in flight until every plugin is done. A plugin's fetch follows when its config
 // was read and held no values.
 func (s *session) ask(client *wire.Client) error {
-	var fetches, configs, flying []*job
+	var q queues
 	for _, j := range s.jobs {
-		switch j.state {
-		case configured:
-			fetches = append(fetches, j)
-		case todo:
-			configs = append(configs, j)
-		case done:
-		}
+		q.add(j)
 	}
 	for {
-		for client.InFlight() < s.opts.Window && len(fetches)+len(configs) > 0 {
-			queue, verb := &configs, wire.VerbConfig
-			if len(fetches) > 0 {
-				queue, verb = &fetches, wire.VerbFetch
+		for client.InFlight() < s.opts.Window {
+			j, verb := q.next()
+			if j == nil {
+				break
 			}
-			j := (*queue)[0]
-			*queue = (*queue)[1:]
-			flying = append(flying, j)
+			q.flying = append(q.flying, j)
 			if err := client.Ask(verb, j.name); err != nil {
-				return &brokenBy{job: flying[0], err: err}
+				return &brokenBy{job: q.flying[0], err: err}
 			}
 		}
-		if len(flying) == 0 {
+		if len(q.flying) == 0 {
 			return nil
 		}
-		j := flying[0]
-		flying = flying[1:]
+		j := q.flying[0]
+		q.flying = q.flying[1:]
 		answer, err := client.Next()
 		if err == nil {
 			err = s.take(j, answer)
@@ -369,11 +361,41 @@ func (s *session) ask(client *wire.Client) error {
 		if err != nil {
 			return &brokenBy{job: j, err: err}
 		}
-		if j.state == configured && answer.Verb == wire.VerbConfig {
-			fetches = append(fetches, j)
-		}
+		q.add(j)
 		if s.poll.Bytes+client.Received() > maxSessionBytes {
 			return &wire.SessionError{Asked: "session", Kind: wire.ErrLongReply, Detail: fmt.Sprintf("all answers together exceed %d bytes", maxSessionBytes)}
 		}
 	}
+}
+
+// queues hold the plugins of one connection that are to be asked, and those that were.
+type queues struct {
+	configs, fetches, flying []*job
+}
+
+// add puts a plugin where its next question stands, if it has one.
+func (q *queues) add(j *job) {
+	switch j.state {
+	case todo:
+		q.configs = append(q.configs, j)
+	case configured:
+		q.fetches = append(q.fetches, j)
+	case done:
+	}
+}
+
+// next takes the next question out; nil is none.
+func (q *queues) next() (*job, wire.Verb) {
+	take := func(list *[]*job) *job {
+		j := (*list)[0]
+		*list = (*list)[1:]
+		return j
+	}
+	switch {
+	case len(q.fetches) > 0:
+		return take(&q.fetches), wire.VerbFetch
+	case len(q.configs) > 0:
+		return take(&q.configs), wire.VerbConfig
+	}
+	return nil, wire.VerbUnknown
 }

@@ -460,7 +460,7 @@ func (c *Client) line(asked string) ([]byte, error) {
 func (c *Client) readFailed(asked string, err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		kind, detail := c.in.expired(asked)
+		detail, kind := c.in.expired(asked)
 		return c.fail(asked, kind, detail, nil)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
 		return c.fail(asked, ErrHungUp, "", nil)

@@ -163,7 +163,7 @@ func TestClientEndsTheSessionWhenItIsOutOfStep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := opened(t, c.said+"late.value 9\n.\n"+proof)
-			if c.kind == wire.ErrHungUp {
+			if errors.Is(c.kind, wire.ErrHungUp) {
 				client = opened(t, c.said)
 			}
 			body, err := client.Fetch("load")
@@ -171,7 +171,7 @@ func TestClientEndsTheSessionWhenItIsOutOfStep(t *testing.T) {
 				t.Errorf("%q, %v", body, err)
 			}
 			// What comes later is never used.
-			if body, again := client.Fetch("other"); again != err || body != nil {
+			if body, again := client.Fetch("other"); !errors.Is(again, err) || body != nil {
 				t.Errorf("the session went on: %q, %v", body, again)
 			}
 		})
@@ -262,6 +262,7 @@ func TestClientGivesASilentNodeUpAfterExactlyTheIdleLimit(t *testing.T) {
 	converse(t, func(_ *testing.T, conn net.Conn) {
 		say(conn, banner)
 	}, func(t *testing.T, c *wire.Client) {
+		t.Helper()
 		if _, err := c.Greet(); err != nil {
 			t.Fatal(err)
 		}
@@ -298,6 +299,7 @@ func TestClientWaitsForAPluginLongerThanForTheNode(t *testing.T) {
 		say(conn, "a.value 2\n")
 		<-time.After(50 * time.Second) // Silence in the middle of an answer.
 	}, func(t *testing.T, c *wire.Client) {
+		t.Helper()
 		greetAndCap(t, c)
 		if body, err := c.Fetch("a"); err != nil || string(body) != "a.value 1\n" {
 			t.Errorf("%q, %v", body, err)
@@ -316,6 +318,7 @@ func TestClientGivesUpAPluginThatNeverAnswers(t *testing.T) {
 		hear(conn, 1)
 		say(conn, proof)
 	}, func(t *testing.T, c *wire.Client) {
+		t.Helper()
 		greetAndCap(t, c)
 		start := time.Now()
 		_, err := c.Config("slow")
@@ -338,6 +341,7 @@ func TestClientGivesUpANodeThatAnswersByteByByte(t *testing.T) {
 			}
 		}
 	}, func(t *testing.T, c *wire.Client) {
+		t.Helper()
 		greetAndCap(t, c)
 		start := time.Now()
 		body, err := c.Fetch("a")
@@ -360,6 +364,7 @@ func TestClientKeepsTheDeadlineOfTheWholeSession(t *testing.T) {
 			}
 		}
 	}, func(t *testing.T, c *wire.Client) {
+		t.Helper()
 		greetAndCap(t, c)
 		start, answers := time.Now(), 0
 		var err error
@@ -419,6 +424,7 @@ func TestQuestionsInFlightAreAnsweredInTheirOrder(t *testing.T) {
 func TestBothEndsUnderstandEachOther(t *testing.T) {
 	// The client takes its leave, so that the node sees an ordinary end.
 	converse(t, func(t *testing.T, conn net.Conn) {
+		t.Helper()
 		say(conn, banner)
 		hear(conn, 1)
 		say(conn, proof)

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"fmt"
 	"net"
 	"time"
 
@@ -18,20 +17,28 @@ type timedReader struct {
 	answer   time.Time     // end of the answer in progress
 	began    time.Time     // of the answer in progress
 	session  time.Time     // end of the session; zero: none
-	reason   error         // which of the three the last read deadline was
+	limit    limit         // which of the three the last read deadline was
 }
+
+type limit int
+
+const (
+	limitAnswer limit = iota
+	limitIdle
+	limitSession
+)
 
 // Read implements io.Reader.
 func (r *timedReader) Read(b []byte) (int, error) {
 	deadline := r.answer
-	r.reason = ErrSlow
+	r.limit = limitAnswer
 	if r.idleFrom == 0 || r.bytes > r.idleFrom {
 		if silent := time.Now().Add(r.idle); !silent.After(deadline) {
-			deadline, r.reason = silent, ErrSilent
+			deadline, r.limit = silent, limitIdle
 		}
 	}
 	if !r.session.IsZero() && r.session.Before(deadline) {
-		deadline, r.reason = r.session, ErrOutOfTime
+		deadline, r.limit = r.session, limitSession
 	}
 	if err := r.conn.SetReadDeadline(deadline); err != nil {
 		return 0, err
@@ -42,22 +49,22 @@ func (r *timedReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// expired says which deadline passed, and in words what was seen until then.
-func (r *timedReader) expired(asked string) (kind error, detail string) {
+// expired says in words which deadline passed, and what was seen until then.
+func (r *timedReader) expired(asked string) (detail string, kind error) {
 	waited := words(time.Since(r.began))
 	switch {
-	case r.reason == ErrSilent && asked == "banner":
-		return ErrSilent, "nothing came for " + words(r.idle) + "; a munin node greets first"
-	case r.reason == ErrSilent && asked == "cap":
-		return ErrSilent, "nothing came for " + words(r.idle) + " after its banner"
-	case r.reason == ErrSilent:
-		return ErrSilent, "nothing came for " + words(r.idle)
-	case r.reason == ErrSlow && r.idleFrom > 0 && r.bytes == r.idleFrom:
-		return ErrSilent, "no answer began within " + waited
-	case r.reason == ErrSlow:
-		return ErrSlow, "it was not complete after " + waited
+	case r.limit == limitSession:
+		return "this answer was waited for " + waited, ErrOutOfTime
+	case r.limit == limitIdle && asked == "banner":
+		return "nothing came for " + words(r.idle) + "; a munin node greets first", ErrSilent
+	case r.limit == limitIdle && asked == "cap":
+		return "nothing came for " + words(r.idle) + " after its banner", ErrSilent
+	case r.limit == limitIdle:
+		return "nothing came for " + words(r.idle), ErrSilent
+	case r.idleFrom > 0 && r.bytes == r.idleFrom:
+		return "no answer began within " + waited, ErrSilent
 	}
-	return r.reason, fmt.Sprintf("this answer was waited for %s", waited)
+	return "it was not complete after " + waited, ErrSlow
 }
 
 func words(d time.Duration) string {
