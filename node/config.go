@@ -194,11 +194,7 @@ func (c *Config) set(at, key, value string) error {
 	case "host":
 		return c.addHost(value)
 	case "port":
-		if n, err := strconv.ParseUint(value, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("%q is not a port: want 1 to 65535", clip(value))
-		}
-		c.ports = append(c.ports, value)
-		return nil
+		return c.addPort(value)
 	case "allow", "deny", "cidr_allow", "cidr_deny":
 		return c.Access.add(key, value)
 	case "timeout":
@@ -206,19 +202,9 @@ func (c *Config) set(at, key, value string) error {
 	case "global_timeout":
 		return setSeconds(&c.GlobalTimeout, value)
 	case "max_servers":
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 1 || n > 100_000 {
-			return fmt.Errorf("%q: want a number of sessions from 1 to 100000", clip(value))
-		}
-		c.MaxSessions = n
-		return nil
+		return c.setSessions(value)
 	case "ignore_file":
-		re, err := regexp.Compile(value)
-		if err != nil {
-			return fmt.Errorf("%w; the language is RE2's, which has no look-around", err)
-		}
-		c.Ignore = append(c.Ignore, re)
-		return nil
+		return c.addIgnore(value)
 	case "paranoia":
 		return setBool(&c.Paranoia, value)
 	case "native":
@@ -263,6 +249,33 @@ func (c *Config) addHost(value string) error {
 		host = ""
 	}
 	c.hosts = append(c.hosts, host)
+	return nil
+}
+
+func (c *Config) addPort(value string) error {
+	if n, err := strconv.ParseUint(value, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q is not a port: want 1 to 65535", clip(value))
+	}
+	c.ports = append(c.ports, value)
+	return nil
+}
+
+func (c *Config) setSessions(value string) error {
+	const most = 100_000
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > most {
+		return fmt.Errorf("%q: want a number of sessions from 1 to %d", clip(value), most)
+	}
+	c.MaxSessions = n
+	return nil
+}
+
+func (c *Config) addIgnore(value string) error {
+	re, err := regexp.Compile(value)
+	if err != nil {
+		return fmt.Errorf("%w; the language is RE2's, which has no look-around", err)
+	}
+	c.Ignore = append(c.Ignore, re)
 	return nil
 }
 

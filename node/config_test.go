@@ -104,8 +104,10 @@ func TestAllMistakesAreNamedAtOnceWithTheirLines(t *testing.T) {
 	for _, line := range lines {
 		got = append(got, strings.SplitN(line, " ", 2)[0])
 	}
-	want := []string{"node.conf:1:", "node.conf:2:", "node.conf:4:", "node.conf:5:", "node.conf:6:", "node.conf:7:", "node.conf:8:",
-		"node.conf:9:", "node.conf:10:", "node.conf:11:", "node.conf:12:", "node.conf:13:"}
+	want := []string{
+		"node.conf:1:", "node.conf:2:", "node.conf:4:", "node.conf:5:", "node.conf:6:", "node.conf:7:", "node.conf:8:",
+		"node.conf:9:", "node.conf:10:", "node.conf:11:", "node.conf:12:", "node.conf:13:",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s", err)
 	}

@@ -138,15 +138,20 @@ func (s *Settings) set(line string) error {
 	case "update_rate", "disable_autoconf":
 		// Known, and used by nothing that runs plugins.
 	default:
-		name, isEnv := strings.CutPrefix(key, "env.")
-		if !isEnv || name == "" {
-			return fmt.Errorf("unknown directive %q; is it env.%s?", clip(key), clip(key))
-		}
-		if s.Env == nil {
-			s.Env = make(map[string]string)
-		}
-		s.Env[name] = value
+		return s.setEnv(key, value)
 	}
+	return nil
+}
+
+func (s *Settings) setEnv(key, value string) error {
+	name, isEnv := strings.CutPrefix(key, "env.")
+	if !isEnv || name == "" {
+		return fmt.Errorf("unknown directive %q; is it env.%s?", clip(key), clip(key))
+	}
+	if s.Env == nil {
+		s.Env = make(map[string]string)
+	}
+	s.Env[name] = value
 	return nil
 }
 

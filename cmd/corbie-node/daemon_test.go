@@ -26,31 +26,31 @@ type daemon struct {
 }
 
 // startNode starts "corbie-node serve" on a free port and waits until it listens.
-func startNode(t testing.TB, program string, args ...string) *daemon {
-	t.Helper()
+func startNode(tb testing.TB, program string, args ...string) *daemon {
+	tb.Helper()
 	d := &daemon{ended: make(chan error, 1)}
-	d.cmd = exec.CommandContext(t.Context(), program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	d.cmd = exec.CommandContext(tb.Context(), program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	addr := make(chan string, 1)
 	go func() {
 		d.read(stderr, addr)
 		d.ended <- d.cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = d.cmd.Process.Kill() // A test that wants it to end well has stopped it already.
 	})
 	select {
 	case d.addr = <-addr:
 	case err := <-d.ended:
-		t.Fatalf("the node ended with %v:\n%s", err, d.log())
+		tb.Fatalf("the node ended with %v:\n%s", err, d.log())
 	case <-time.After(20 * time.Second):
-		t.Fatalf("the node does not listen:\n%s", d.log())
+		tb.Fatalf("the node does not listen:\n%s", d.log())
 	}
 	return d
 }
@@ -87,18 +87,18 @@ func (d *daemon) awaitLog(t *testing.T, text string) {
 }
 
 // stop tells it to stop and wants it to end well.
-func (d *daemon) stop(t testing.TB) {
-	t.Helper()
+func (d *daemon) stop(tb testing.TB) {
+	tb.Helper()
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	select {
 	case err := <-d.ended:
 		if err != nil {
-			t.Errorf("the node ended with %v:\n%s", err, d.log())
+			tb.Errorf("the node ended with %v:\n%s", err, d.log())
 		}
 	case <-time.After(20 * time.Second):
-		t.Errorf("the node does not stop:\n%s", d.log())
+		tb.Errorf("the node does not stop:\n%s", d.log())
 	}
 }
 
@@ -123,13 +123,13 @@ func ask(t *testing.T, addr, commands string) string {
 	return string(heard)
 }
 
-func write(t testing.TB, path, text string, mode os.FileMode) {
-	t.Helper()
+func write(tb testing.TB, path, text string, mode os.FileMode) {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -21,15 +21,15 @@ import (
 const muninUpdate = "/usr/share/munin/munin-update"
 
 // needPeer skips a test whose peer is missing, or fails it where peers are required.
-func needPeer(t testing.TB, peer string, ok bool) {
-	t.Helper()
+func needPeer(tb testing.TB, peer string, ok bool) {
+	tb.Helper()
 	if ok {
 		return
 	}
 	if os.Getenv("CORBIE_PEERS") == "required" {
-		t.Fatalf("%s is missing", peer)
+		tb.Fatalf("%s is missing", peer)
 	}
-	t.Skipf("%s is missing", peer)
+	tb.Skipf("%s is missing", peer)
 }
 
 // TestMuninUpdatePollsEveryNativePluginWithoutComplaint is Debian's Munin master against our node: an RRD for

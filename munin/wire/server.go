@@ -230,6 +230,7 @@ func (c *ServerConn) answer(ctx context.Context, h Handler, command Command, cap
 		return append(b, ".\n"...)
 	case VerbVersion:
 		return append(b, "munins node on "+c.opts.Name+" version: "+c.opts.Version+"\n"...)
+	case VerbUnknown, VerbQuit: // Quit never gets here.
 	}
 	return append(b, unknownCommand...)
 }

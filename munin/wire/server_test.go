@@ -202,7 +202,9 @@ func TestEachAnswerIsOneWrite(t *testing.T) {
 	if _, err := io.ReadAll(client); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 	if counting.writes != 5 {
 		t.Errorf("%d writes for a banner and four answers", counting.writes)
 	}

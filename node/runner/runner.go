@@ -263,7 +263,7 @@ func reap(cmd *exec.Cmd) Result {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		result.Err = fmt.Errorf("%w: %v", ErrExit, exit.ProcessState) //nolint:errorlint // only its text says more
+		result.Err = fmt.Errorf("%w: %v", ErrExit, exit.ProcessState)
 	case err != nil:
 		result.Err = err
 	}

@@ -21,7 +21,7 @@ import (
 // TestMain keeps files that the test itself inherited from the plugins, as the node's main does.
 func TestMain(m *testing.M) {
 	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC) // An old kernel cannot; one test will say so.
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // sh runs a script with the shell, with limits that suit a test.
