@@ -21,7 +21,7 @@ type Finding struct {
 	Label   string // of the field
 	Unit    string
 	Base    int     // 1000 or 1024, for printing Used and Ceiling
-	Used    float64 // last known daily value; NaN is unknown
+	Used    float64 // newest known value; NaN is unknown
 	Ceiling float64
 	Verdict Verdict
 	// The dates by which one in ten, half and nine in ten of the paths have reached the ceiling; zero when

@@ -37,6 +37,10 @@ func ceilingOf(g *munin.Graph, f *munin.Field) (limit, bool) {
 	if harmless(root, g, f) {
 		return limit{}, false
 	}
+	return knownCeiling(root, g, f)
+}
+
+func knownCeiling(root string, g *munin.Graph, f *munin.Field) (limit, bool) {
 	percent := isPercent(g)
 	switch {
 	case f.Bounds.HasHigh && f.Bounds.High > 0 && percent:
