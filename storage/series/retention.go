@@ -49,14 +49,11 @@ func Expired(blocks []Span, retention time.Duration, now time.Time) []bool {
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(blocks[b].To, blocks[a].To) })
 	limit := now.Add(-retention).UnixMilli()
-	ahead := now.Add(minBlock).UnixMilli()
 	enough := max(retention-maxBlock, retention/2).Milliseconds()
-	covered, reached := int64(0), ahead
+	// What lies in the future covers nothing.
+	covered, reached := int64(0), now.Add(minBlock).UnixMilli()
 	for _, i := range order {
 		b := blocks[i]
-		if b.To > ahead {
-			continue
-		}
 		gone[i] = b.To <= limit && covered >= enough
 		// Blocks come newest end first, so what is new in this one lies before the earliest start so far.
 		if to := min(b.To, reached); to > b.From {

@@ -12,18 +12,18 @@ import (
 	"corbie/storage/series"
 )
 
-// A month of polls passes in the fake time of a bubble: blocks are cut, merged and expire as in life.
-func TestAMonthOfPollsIsCutMergedAndExpires(t *testing.T) {
+// Two weeks of polls pass in the fake time of a bubble: blocks are cut, merged and expire as in life.
+func TestTwoWeeksOfPollsAreCutMergedAndExpire(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
 		const step = 10 * time.Minute
-		opts := series.Options{Retention: 10 * day}
+		opts := series.Options{Retention: 5 * day}
 		db := open(t, dir, opts)
 		hosts := []munin.SeriesID{id("web;a"), id("web;b"), id("c")}
 		begin := time.Now()
 		polls := 0
-		for time.Since(begin) < 30*day {
+		for time.Since(begin) < 14*day {
 			now := time.Now()
 			readings := make([]munin.Reading, len(hosts), len(hosts)+1)
 			for i, host := range hosts {
@@ -33,7 +33,7 @@ func TestAMonthOfPollsIsCutMergedAndExpires(t *testing.T) {
 				readings = append(readings, munin.Reading{ID: id("mad"), Point: munin.Point{T: now.AddDate(3, 0, 0).UnixMilli(), V: 1}})
 			}
 			add(t, db, readings...)
-			if polls == 3000 {
+			if polls == 1500 {
 				closeDB(t, db)
 				opts.Registerer = prometheus.NewRegistry()
 				db = open(t, dir, opts)
@@ -47,7 +47,7 @@ func TestAMonthOfPollsIsCutMergedAndExpires(t *testing.T) {
 		}
 		kept := time.Since(stat.Oldest)
 		if kept < opts.Retention || kept > opts.Retention+9*day || stat.Blocks < 3 || stat.Blocks > 12 {
-			t.Errorf("after 30 days with 10 to keep there are %s in %d blocks", munin.FormatDuration(kept), stat.Blocks)
+			t.Errorf("after 14 days with 5 to keep there are %s in %d blocks", munin.FormatDuration(kept), stat.Blocks)
 		}
 		for i, host := range hosts {
 			got := scan(t, db, host)
