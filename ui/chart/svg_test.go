@@ -26,7 +26,9 @@ func pictures(t testing.TB) map[string]*chart.Model {
 		}
 	}
 	a, b := series("a", 10, 20, 15, unknown, unknown, 14), series("b", 3, 4, unknown, 6, unknown, 8)
-	two := func(lines string) string { return "graph_title Two fields\ngraph_vlabel things\na.label first\nb.label second\n" + lines }
+	two := func(lines string) string {
+		return "graph_title Two fields\ngraph_vlabel things\na.label first\nb.label second\n" + lines
+	}
 	return map[string]*chart.Model{
 		"line":       model(t, two(""), a, b),
 		"line3":      model(t, two("a.draw LINE3\nb.draw LINE2\n"), a, b),

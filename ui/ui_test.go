@@ -1,0 +1,509 @@
+package ui_test
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/andybalholm/cascadia"
+	"github.com/jba/templatecheck"
+	"golang.org/x/net/html"
+
+	"corbie/munin"
+	"corbie/ui"
+	"corbie/ui/uitest"
+)
+
+// visit asks for one address and gives back the whole answer.
+func visit(t testing.TB, s http.Handler, target string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// document is a parsed page that is asked by selectors.
+type document struct {
+	t    testing.TB
+	root *html.Node
+}
+
+func open(t testing.TB, s http.Handler, target string, status int) document {
+	t.Helper()
+	w := visit(t, s, target)
+	if w.Code != status {
+		t.Fatalf("%s: status %d, want %d: %.500s", target, w.Code, status, w.Body)
+	}
+	root, err := html.Parse(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document{t, root}
+}
+
+func (d document) all(selector string) []*html.Node {
+	d.t.Helper()
+	matcher, err := cascadia.ParseGroup(selector)
+	if err != nil {
+		d.t.Fatalf("selector %q: %v", selector, err)
+	}
+	return cascadia.QueryAll(d.root, matcher)
+}
+
+// texts are the texts of what a selector finds, with single blanks.
+func (d document) texts(selector string) []string {
+	d.t.Helper()
+	var out []string
+	for _, n := range d.all(selector) {
+		var b strings.Builder
+		for c := range n.Descendants() {
+			if c.Type == html.TextNode {
+				b.WriteString(c.Data)
+			} else if c.Data == "td" || c.Data == "th" {
+				b.WriteByte(' ')
+			}
+		}
+		out = append(out, strings.Join(strings.Fields(b.String()), " "))
+	}
+	return out
+}
+
+func (d document) has(selector, text string) {
+	d.t.Helper()
+	all := d.texts(selector)
+	for _, got := range all {
+		if strings.Contains(got, text) {
+			return
+		}
+	}
+	d.t.Errorf("no %q says %q; they say %q", selector, text, all)
+}
+
+func (d document) attribute(selector, name string) []string {
+	d.t.Helper()
+	var out []string
+	for _, n := range d.all(selector) {
+		for _, a := range n.Attr {
+			if a.Key == name {
+				out = append(out, a.Val)
+			}
+		}
+	}
+	return out
+}
+
+func (d document) hasAttribute(selector, name, want string) {
+	d.t.Helper()
+	all := d.attribute(selector, name)
+	for _, got := range all {
+		if got == want {
+			return
+		}
+	}
+	d.t.Errorf("no %q has %s=%q; they have %q", selector, name, want, all)
+}
+
+var monday = time.Date(2026, 11, 16, 10, 30, 0, 0, time.UTC)
+
+func TestEveryTemplateFitsItsPage(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	checked := s.Templates()
+	for _, name := range s.Pages() {
+		page, ok := checked[name]
+		if !ok {
+			t.Errorf("the page %s is not checked: add its model", name)
+			continue
+		}
+		if err := templatecheck.CheckHTML(page.Template, page.Model); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheOverviewShowsGroupsHostsAndWhatIsWrong(t *testing.T) {
+	d := open(t, newServer(t, uitest.New(time.Now())), "/", http.StatusOK)
+	d.has("h2", "office")
+	d.has(".counts", "2 critical")
+	d.has(".counts", "2 warning")
+	d.has(".counts", "1 unknown")
+	d.has(".hosts tr", "■ critical files.example.com ■ df._dev_sdb1 98.4 is above 98")
+	d.has(".hosts tr", "● ok web1.example.com")
+	d.has(".hosts tr", "■ silent db1.example.com")
+	d.has(".hosts tr", "3 h 20 min ago")
+	d.has(".hosts tr", "◆ never answered new.example.com Not one answer yet: look up new.example.com: no such host")
+	d.has(".archived", "fax.example.com")
+	d.hasAttribute("a", "href", "/h/files.example.com")
+	d.hasAttribute("a", "href", "/h/shop;web1.example.com")
+	d.hasAttribute("a", "href", "/h/lab;web1.example.com")
+	d.hasAttribute("a", "href", "/g/office")
+	d.hasAttribute("a", "href", "/h/files.example.com#c-disk")
+}
+
+func TestAnEmptyOverviewTeachesHowToAddAHost(t *testing.T) {
+	d := open(t, newServer(t, &uitest.Fleet{Now: time.Now()}), "/", http.StatusOK)
+	d.has(".empty", "hosts: web1.example.com: address: web1.example.com:4949")
+	d.has(".counts", "● no problems")
+}
+
+func TestAGroupPageShowsItsHostsAndProblemsOnly(t *testing.T) {
+	d := open(t, newServer(t, uitest.New(time.Now())), "/g/shop", http.StatusOK)
+	if got := len(d.all(".hosts tbody tr")); got != 3 {
+		t.Errorf("%d hosts, want 3", got)
+	}
+	if got := d.texts(".problem-list li"); len(got) != 3 || !strings.HasPrefix(got[0], "■ critical") {
+		t.Errorf("problems are %q", got)
+	}
+}
+
+func TestProblemsAreListedWorstAndNewestFirst(t *testing.T) {
+	d := open(t, newServer(t, uitest.New(time.Now())), "/problems", http.StatusOK)
+	rows := d.texts(".problems tbody tr")
+	want := []string{"db1.example.com", "files.example.com", "web2.example.com", "web1.example.com", "print.example.com"}
+	if len(rows) != len(want) {
+		t.Fatalf("rows are %q", rows)
+	}
+	for i := range want {
+		if !strings.Contains(rows[i], want[i]) {
+			t.Errorf("row %d is %q, want %s", i, rows[i], want[i])
+		}
+	}
+	d.has("tr.critical", "(3 h 20 min)")
+	d = open(t, newServer(t, &uitest.Fleet{Now: time.Now()}), "/problems", http.StatusOK)
+	d.has(".calm", "No problems.")
+}
+
+func TestAnOpenProblemWithoutANewValueStaysOne(t *testing.T) {
+	f := uitest.New(time.Now())
+	f.Watched = []munin.AlertState{{
+		ID: munin.SeriesID{Host: "shop;web2.example.com", Graph: "load", Field: "load"}, Level: munin.Unknown, Open: munin.Critical,
+		OpenSince: f.Now.Add(-2 * time.Hour), Since: f.Now.Add(-time.Minute), Value: math.NaN(), Reason: "9 is above 8",
+	}}
+	d := open(t, newServer(t, f), "/problems", http.StatusOK)
+	d.has("tr.critical", "■ critical")
+	d.has("tr.critical", "9 is above 8 (there is no new value)")
+	d.has("tr.critical", "(2 h)")
+}
+
+func TestTheHostPageShowsGraphsByCategoryProblemsAndFailingPlugins(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	d := open(t, s, "/h/print.example.com", http.StatusOK)
+	d.has("h1", "print.example.com")
+	d.has(".problem-list", "sensors_temp.temp2")
+	d.has(".faults li", "apache_volume: the plugin failed on the node")
+	d.has(".faults li", "sensors_temp line 2")
+	d.has(".category h2", "disk")
+	d.has(".crumbs", "Corbie › office › print.example.com")
+	d.has(".card h3", "Disk IOs per device + 2 inside")
+	d.has(".card h3", "Temperatures ◆ unknown")
+	if got := len(d.all(".card")); got != 12 {
+		t.Errorf("%d graphs, want 12: children of a multigraph are on its own page", got)
+	}
+	if got := len(d.all(".card img[loading=lazy][width][height][alt]")); got != 24 {
+		t.Errorf("%d pictures of fixed size with a description, want a day and a week of each", got)
+	}
+	for _, src := range d.attribute("#g-cpu img", "src") {
+		if w := visit(t, s, src); w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/svg+xml" {
+			t.Errorf("the picture %s: status %d, type %s", src, w.Code, w.Header().Get("Content-Type"))
+		}
+	}
+}
+
+func TestASilentHostSaysSinceWhenAndWhy(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	for _, path := range []string{"/h/db1.example.com", "/h/db1.example.com/cpu"} {
+		d := open(t, s, path, http.StatusOK)
+		d.has(".banner", "(3 h 20 min ago): connect to 192.0.2.21:4949: connection refused. Its last values are shown.")
+	}
+	d := open(t, s, "/h/new.example.com", http.StatusOK)
+	d.has(".empty", "corbie poll new.example.com")
+}
+
+func TestShortNamesLeadToHostsAndAmbiguousOnesToAChoice(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	open(t, s, "/h/office;files.example.com", http.StatusOK).has("h1", "files.example.com")
+	open(t, s, "/h/office%3Bfiles.example.com/df", http.StatusOK).has("h1", "Disk usage")
+	d := open(t, s, "/h/web1.example.com/cpu", http.StatusMultipleChoices)
+	d.has("h1", "Several hosts are called web1.example.com")
+	d.hasAttribute("main a", "href", "/h/shop;web1.example.com/cpu")
+	d.hasAttribute("main a", "href", "/h/lab;web1.example.com/cpu")
+	open(t, s, "/h/lab;web1.example.com/cpu", http.StatusOK)
+}
+
+func TestTheGraphPageHasPicturesFiguresAndLinksForEveryMove(t *testing.T) {
+	d := open(t, newServer(t, uitest.New(time.Now())), "/h/files.example.com/df?from=now-8d&to=now", http.StatusOK)
+	d.has("h1", "Disk usage in percent")
+	d.has(".periods [aria-current]", "week")
+	d.has(".moves a", "earlier")
+	d.has(".moves a", "zoom out")
+	if got := len(d.all(".four img")); got != 4 {
+		t.Errorf("%d small pictures, want day, week, month and year", got)
+	}
+	d.has("#fields tr", "/srv ■ critical")
+	d.has("#fields tr", "above 92 above 98 _dev_sdb1 GAUGE")
+	alt := d.attribute("#chart img", "alt")
+	if len(alt) != 1 || !strings.Contains(alt[0], "/srv: now 98.") {
+		t.Errorf("the picture is described as %q", alt)
+	}
+	d.hasAttribute(".files a", "href", "/h/files.example.com/df.csv?from=now-8d&to=now")
+}
+
+func TestTheGraphPageShowsWhatIsInsideAMultigraph(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	d := open(t, s, "/h/files.example.com/diskstats_iops", http.StatusOK)
+	d.has("#inside .card", "IOs for /dev/sda")
+	d.hasAttribute("#inside a", "href", "/h/files.example.com/diskstats_iops.sda")
+	d = open(t, s, "/h/files.example.com/diskstats_iops.sda", http.StatusOK)
+	d.has(".crumbs", "files.example.com › diskstats_iops › IOs for /dev/sda")
+	if w := visit(t, s, "/h/files.example.com/diskstats_iops.sda.svg"); w.Header().Get("Content-Type") != "image/svg+xml" {
+		t.Errorf("the picture of a name with dots is %s", w.Header().Get("Content-Type"))
+	}
+}
+
+func TestHTMLInAPluginsWordsIsShownAsText(t *testing.T) {
+	d := open(t, newServer(t, uitest.New(time.Now())), "/h/files.example.com/if_eth0", http.StatusOK)
+	d.has(".graph-info", "This graph shows the traffic of the eth0 network interface.")
+}
+
+func TestPicturesAreKeptUntilTheyChange(t *testing.T) {
+	s := newServer(t, uitest.New(monday))
+	first := visit(t, s, "/h/files.example.com/cpu.svg?from=2026-11-10&to=2026-11-12")
+	tag := first.Header().Get("ETag")
+	if tag == "" || first.Header().Get("Cache-Control") != "private, max-age=3600" && first.Header().Get("Cache-Control") != "private, max-age=150" {
+		t.Fatalf("ETag %q, Cache-Control %q", tag, first.Header().Get("Cache-Control"))
+	}
+	again := visit(t, s, "/h/files.example.com/cpu.svg?from=2026-11-10&to=2026-11-12", "If-None-Match", `"other", W/`+tag)
+	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
+		t.Errorf("asked again: status %d with %d bytes", again.Code, again.Body.Len())
+	}
+}
+
+func TestCSVHasARowForEveryStepAndNothingForUnknown(t *testing.T) {
+	s := newServer(t, uitest.New(monday))
+	w := visit(t, s, "/h/files.example.com/if_eth0.csv?from=2026-11-16T09:00&to=2026-11-16T12:00&step=30m")
+	rows, err := csv.NewReader(w.Body).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 7 || strings.Join(rows[0], ",") != "time,down,up" {
+		t.Fatalf("rows are %q", rows)
+	}
+	if rows[1][0] != "2026-11-16T09:00:00Z" || rows[1][1] == "" || rows[6][1] != "" {
+		t.Errorf("the first row is %q, the last, in the future, %q", rows[1], rows[6])
+	}
+}
+
+func TestJSONHasStepColumnsAndFields(t *testing.T) {
+	w := visit(t, newServer(t, uitest.New(monday)), "/h/files.example.com/df.json?from=2026-11-16T09:00&to=2026-11-16T12:00&step=30m")
+	var got struct {
+		Host    string
+		Start   time.Time
+		Step    float64
+		Columns map[string][]*float64
+		Fields  []struct {
+			Name, Label, Type, Warning string
+			Now                        *float64
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	column := got.Columns["_dev_sdb1"]
+	if got.Host != "office;files.example.com" || got.Step != 1800 || len(column) != 6 || column[0] == nil || column[5] != nil {
+		t.Errorf("got %+v", got)
+	}
+	if f := got.Fields[1]; f.Name != "_dev_sdb1" || f.Label != "/srv" || f.Type != "GAUGE" || f.Warning != ":92" || f.Now == nil {
+		t.Errorf("the field is %+v", f)
+	}
+}
+
+func TestTheCapacityReportIsATable(t *testing.T) {
+	f := uitest.New(time.Now())
+	d := open(t, newServer(t, f), "/capacity", http.StatusOK)
+	d.has("tr.critical", "■ filling files.example.com /srv")
+	d.has("tr.warning", "34 %")
+	d.has("tr.unknown", "9 days of values; a forecast from 3 December on")
+	f.Capacity = nil
+	open(t, newServer(t, f), "/capacity", http.StatusOK).has(".empty", "corbie report capacity")
+}
+
+func TestWhatIsNotThereSaysWhatToDo(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	d := open(t, s, "/h/file.example.org", http.StatusNotFound)
+	d.has(".trouble", "There is no host file.example.org")
+	d.hasAttribute(".trouble a", "href", "/h/files.example.com")
+	open(t, s, "/h/files.example.com/nosuch", http.StatusNotFound).has(".trouble", "files.example.com has no graph nosuch")
+	open(t, s, "/g/nosuch", http.StatusNotFound).has(".trouble", "There is no such page")
+	open(t, s, "/nosuch/thing", http.StatusNotFound).hasAttribute(".trouble a", "href", "/")
+	if w := visit(t, s, "/h/files.example.com/nosuch.svg"); w.Code != http.StatusNotFound || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("a missing picture: status %d, %s", w.Code, w.Header().Get("Content-Type"))
+	}
+}
+
+func TestRequestsBeyondTheLimitsAreRefusedInWords(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	f := func(query, want string) {
+		t.Helper()
+		w := visit(t, s, "/h/files.example.com/cpu.svg?"+query)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: status %d, %q, want %q", query, w.Code, w.Body, want)
+		}
+	}
+	f("w=4001", "want 200 to 4000 pixels")
+	f("h=1e9", "want 80 to 4000 pixels")
+	f("from=now&to=now-1h", "empty or backwards")
+	f("from=yesterday", "want now-24h")
+	f("from=0&to=60000000000", "century")
+	f("step=1s&from=now-30d", "more than 20000 rows")
+	f("step=x", "want a duration")
+	f("theme=pink", "want auto, light or dark")
+	open(t, s, "/h/files.example.com/cpu?from=later", http.StatusBadRequest).has(".trouble", "later")
+}
+
+func TestEveryAnswerCarriesThePolicyAndPagesHaveNothingInline(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	for _, path := range []string{"/", "/problems", "/capacity", "/g/shop", "/h/files.example.com", "/h/files.example.com/cpu", "/nosuch", "/healthz"} {
+		w := visit(t, s, path)
+		h := w.Header()
+		if got := h.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; script-src 'self'; style-src 'self';") {
+			t.Errorf("%s: policy %q", path, got)
+		}
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") == "" {
+			t.Errorf("%s lacks a header: %v", path, h)
+		}
+		root, err := html.Parse(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := document{t, root}
+		if n := len(d.all("[style], style, script:not([src]), [onclick], [onload], [onerror]")); n != 0 {
+			t.Errorf("%s has %d inline styles, scripts or handlers", path, n)
+		}
+	}
+}
+
+func TestOnlyReadingIsAllowed(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x")))
+	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: status %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
+	w = httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/h/files.example.com/cpu.svg", nil))
+	if w.Code != http.StatusOK || w.Body.Len() != 0 || w.Header().Get("Content-Length") == "" {
+		t.Errorf("HEAD: status %d, %d bytes, length %q", w.Code, w.Body.Len(), w.Header().Get("Content-Length"))
+	}
+}
+
+func TestAnswersArePackedForBrowsersThatTakeIt(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	plain := visit(t, s, "/h/files.example.com").Body.String()
+	w := visit(t, s, "/h/files.example.com", "Accept-Encoding", "br, gzip;q=0.8")
+	z, err := gzip.NewReader(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := io.ReadAll(z)
+	if err != nil || w.Header().Get("Content-Encoding") != "gzip" || len(packed) != len(plain) {
+		t.Errorf("err %v, %q, %d bytes of %d", err, w.Header().Get("Content-Encoding"), len(packed), len(plain))
+	}
+	if w := visit(t, s, "/h/files.example.com", "Accept-Encoding", "gzip;q=0"); w.Header().Get("Content-Encoding") != "" {
+		t.Error("gzip was refused but sent")
+	}
+}
+
+func TestAssetsAreKeptForEverUnderTheirHash(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	d := open(t, s, "/h/files.example.com/cpu", http.StatusOK)
+	assets := append(d.attribute("script", "src"), d.attribute("link", "href")...)
+	if len(assets) != 4 {
+		t.Fatalf("assets are %q", assets)
+	}
+	for _, path := range assets {
+		w := visit(t, s, path)
+		if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: status %d, %q", path, w.Code, w.Header().Get("Cache-Control"))
+		}
+	}
+	if w := visit(t, s, "/static/000000000000/page.js"); w.Code != http.StatusOK || w.Header().Get("Cache-Control") != "no-cache" {
+		t.Errorf("an old hash: status %d, %q", w.Code, w.Header().Get("Cache-Control"))
+	}
+}
+
+func TestMuninsAddressesLeadHere(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	f := func(old, want string) {
+		t.Helper()
+		w := visit(t, s, old)
+		if got := w.Header().Get("Location"); w.Code != http.StatusFound || got != want {
+			t.Errorf("%s: status %d to %q, want %q", old, w.Code, got, want)
+		}
+	}
+	f("/office/files.example.com/cpu-week.png", "/h/files.example.com/cpu.svg?from=now-8d&to=now")
+	f("/office/files.example.com/diskstats_iops/sda-day.png", "/h/files.example.com/diskstats_iops.sda.svg?from=now-30h&to=now")
+	f("/office/files.example.com/cpu.html", "/h/files.example.com/cpu")
+	f("/shop/web1.example.com/index.html", "/h/shop;web1.example.com")
+	open(t, s, "/office/nosuch/cpu-week.png", http.StatusNotFound)
+	open(t, s, "/x.png", http.StatusNotFound)
+}
+
+func TestHealthIsToldApartFromReadiness(t *testing.T) {
+	f := uitest.New(time.Now())
+	s, err := ui.New(ui.Options{
+		Catalog: f, Samples: f, Ready: func(context.Context) error { return errors.New("the catalogue is being upgraded") },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := visit(t, s, "/healthz"); w.Code != http.StatusOK || w.Body.String() != "ok\n" {
+		t.Errorf("healthz: %d %q", w.Code, w.Body)
+	}
+	if w := visit(t, s, "/readyz"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "being upgraded") {
+		t.Errorf("readyz: %d %q", w.Code, w.Body)
+	}
+	if w := visit(t, s, "/metrics"); w.Body.String() != "up 1\n" {
+		t.Errorf("metrics: %q", w.Body)
+	}
+	if w := visit(t, newServer(t, f), "/metrics"); w.Code != http.StatusNotFound {
+		t.Errorf("metrics without a source: %d", w.Code)
+	}
+	for _, path := range []string{"/", "/problems", "/capacity", "/h/files.example.com"} {
+		open(t, s, path, http.StatusOK) // without states, reports and faults
+	}
+}
+
+// broken fails at what it is asked for.
+type broken struct{ *uitest.Fleet }
+
+func (broken) Query(context.Context, []munin.Source, munin.Range, time.Duration) ([]munin.Series, error) {
+	return nil, errors.New("secret path /var/lib/corbie/raw is gone")
+}
+
+func TestAFailureBehindThePagesIsToldWithoutItsInsides(t *testing.T) {
+	f := uitest.New(time.Now())
+	s, err := ui.New(ui.Options{Catalog: f, Samples: broken{f}, States: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := visit(t, s, "/h/files.example.com/cpu")
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "secret") || !strings.Contains(w.Body.String(), "log says why") {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	if _, err := ui.New(ui.Options{}); err == nil {
+		t.Error("a server without a catalogue was made")
+	}
+}
