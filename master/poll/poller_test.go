@@ -101,6 +101,7 @@ func TestPollGivesUpOnASilentNode(t *testing.T) {
 		if result.Took != 11*time.Second || !strings.Contains(faults(result), "no answer began within 11 s") {
 			t.Errorf("after %s: %v\n%s", result.Took, result.Err, faults(result))
 		}
+		p.all.Wait()
 		node.hook = hang("list h")
 		result = poll.Session(t.Context(), target, poll.SessionOptions{Dial: p.dial, Window: 1})
 		if result.Took != 7*time.Second || !errors.Is(result.Err, wire.ErrSilent) {

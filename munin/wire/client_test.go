@@ -58,9 +58,9 @@ func opened(t *testing.T, said string) *wire.Client {
 
 func TestClientFindsTheBanner(t *testing.T) {
 	for said, want := range map[string]string{
-		banner:                                                "www1.example.com",
-		"# MUNIN client at Node7\r\n":                         "Node7",
-		"# lrrd node at old.example.com\n":                    "old.example.com",
+		banner:                             "www1.example.com",
+		"# MUNIN client at Node7\r\n":      "Node7",
+		"# lrrd node at old.example.com\n": "old.example.com",
 		"Last login: yesterday\n\x1b[0mhi\n" + banner:         "www1.example.com",
 		"# some wrapper: munin node at x.example.com extra\n": "x.example.com",
 	} {
