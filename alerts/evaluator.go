@@ -53,7 +53,7 @@ type Evaluator struct {
 	hosts  map[munin.HostID]*watch
 }
 
-// New makes an Evaluator. Call Configure before the first Observe.
+// New makes an Evaluator. Call Configure before the polls begin, and again when the configuration has changed.
 func New(options Options) (*Evaluator, error) {
 	if options.Values == nil || options.States == nil || options.Graphs == nil || options.Teller == nil {
 		return nil, errors.New("alerts: values, states, graphs and a teller are needed")
@@ -166,6 +166,9 @@ func (e *Evaluator) retire(ctx context.Context, id munin.HostID, w *watch) error
 // After an error nothing is lost: what was not saved is evaluated anew by the next call, and what was not told
 // is told then.
 func (e *Evaluator) Observe(ctx context.Context, host munin.Host, poll *munin.Poll) error {
+	if err := e.load(ctx); err != nil {
+		return err
+	}
 	w := e.watch(host.ID)
 	w.mu.Lock()
 	defer w.mu.Unlock()

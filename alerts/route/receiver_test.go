@@ -14,9 +14,7 @@ import (
 const password = "correct-horse-battery"
 
 func TestSecretsAreNeverShown(t *testing.T) {
-	smtp, web := newSMTP(t), newHooks(t)
-	smtp.password = "another one"
-	smtp.tls = testCertificate(t)
+	smtp, web := newSMTP(t, func(s *smtpServer) { s.tls, s.password = testCertificate(t), "another one" }), newHooks(t)
 	web.refuse = []int{403, 403, 403, 403}
 	gone := newHooks(t)
 	gone.Close()
@@ -57,8 +55,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 }
 
 func TestMailGoesOverTLSWithAuthentication(t *testing.T) {
-	smtp := newSMTP(t)
-	smtp.tls, smtp.password = testCertificate(t), password
+	smtp := newSMTP(t, func(s *smtpServer) { s.tls, s.password = testCertificate(t), password })
 	r := start(t, t.TempDir(), route.Receiver{Name: "mail", Email: &route.Email{
 		To: []string{"ops@example.com"}, From: "Corbie <corbie@example.com>", Host: "127.0.0.1", Port: smtp.port(), TLS: "mandatory",
 		InsecureSkipVerify: true, Username: "corbie", Password: password, Timeout: 10 * time.Second,
@@ -76,8 +73,7 @@ func TestMailGoesOverTLSWithAuthentication(t *testing.T) {
 }
 
 func TestMailGoesOverImplicitTLS(t *testing.T) {
-	smtp := newSMTP(t)
-	smtp.tls, smtp.implicit, smtp.password = testCertificate(t), true, password
+	smtp := newSMTP(t, func(s *smtpServer) { s.tls, s.implicit, s.password = testCertificate(t), true, password })
 	r := start(t, t.TempDir(), route.Receiver{Name: "mail", Email: &route.Email{
 		To: []string{"ops@example.com"}, From: "corbie@example.com", Host: "127.0.0.1", Port: smtp.port(), TLS: "implicit",
 		InsecureSkipVerify: true, Username: "corbie", Password: password,

@@ -84,6 +84,8 @@ type Router struct {
 	current *generation
 }
 
+var _ alerts.Teller = (*Router)(nil)
+
 // generation is what serves one set of receivers.
 type generation struct {
 	dispatcher *dispatch.Dispatcher

@@ -35,13 +35,16 @@ type received struct {
 	secured  bool
 }
 
-func newSMTP(t *testing.T) *smtpServer {
+func newSMTP(t *testing.T, prepare ...func(s *smtpServer)) *smtpServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &smtpServer{t: t, listener: listener, mails: make(chan received, 100)}
+	for _, f := range prepare {
+		f(s)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -163,4 +166,11 @@ func (s *smtpServer) data(c *smtpSession) bool {
 	s.mails <- c.mail
 	c.say("250 2.0.0 queued as TEST1")
 	return true
+}
+
+// next waits for a mail and says which host its subject names.
+func (s *smtpServer) next(t *testing.T) string {
+	t.Helper()
+	words := strings.Fields(subject(t, receive(t, s.mails, "mail")))
+	return words[1]
 }
