@@ -139,7 +139,8 @@ type AlertState struct {
 	Level Level     // as of the last evaluation
 	Since time.Time // when Level was entered
 	// Open is the level of the problem that is announced and not over: OK when there is none. It stays as it
-	// was while Level is Unknown, because missing data never resolves a problem.
+	// was while Level is Unknown, because missing data never resolves a problem. Where none was open, not
+	// knowing becomes a problem of its own, and Open is Unknown.
 	Open      Level
 	OpenSince time.Time // when the problem that is open, or was last open, began
 	Unknowns  int       // consecutive evaluations without a value
