@@ -62,16 +62,16 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 		log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if c.durable, err = pool(path, "rwc", "FULL", 1); err != nil {
+	if c.durable, err = pool(path, 1, writer("rwc", "FULL")); err != nil {
 		return err
 	}
 	if err := migrate(context.Background(), c.durable, steps, path, log); err != nil {
 		return err
 	}
-	if c.fast, err = pool(path, "rw", "NORMAL", 1); err != nil {
+	if c.fast, err = pool(path, 1, writer("rw", "NORMAL")); err != nil {
 		return err
 	}
-	c.read, err = pool(path, "ro", "NORMAL", readers)
+	c.read, err = pool(path, readers, reader())
 	return err
 }
 
@@ -81,31 +81,58 @@ func OpenReadOnly(path string, opts Options) (*Catalog, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open the catalogue for reading: no master has written %s yet: %w", path, munin.ErrNotFound)
 	}
-	c := &Catalog{}
-	var err error
-	if c.read, err = pool(path, "ro", "NORMAL", readers); err == nil {
-		err = checkVersion(context.Background(), c.read)
+	with := reader()
+	c, err := openReader(path, with)
+	if err != nil && !writing(path) {
+		// Even a reader needs to make files beside the database, unless it may take for granted that nobody writes.
+		with["immutable"] = "1"
+		if still, errStill := openReader(path, with); errStill == nil {
+			return still, nil
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the catalogue %s for reading: %w", path, errors.Join(err, c.Close()))
+		return nil, fmt.Errorf("open the catalogue %s for reading: %w", path, err)
 	}
 	return c, nil
 }
 
-// pool opens connections that all have the same pragmas: those run by hand would reach one of them only.
-func pool(path, mode, synchronous string, connections int) (*sql.DB, error) {
+func openReader(path string, with settings) (*Catalog, error) {
+	c := &Catalog{}
+	var err error
+	if c.read, err = pool(path, readers, with); err == nil {
+		err = checkVersion(context.Background(), c.read)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// writing says whether a log lies beside the database: somebody has it open, or died with it open.
+func writing(path string) bool {
+	info, err := os.Stat(path + "-wal")
+	return err == nil && info.Size() > 0
+}
+
+// settings are parameters of a connection, as SQLite and the driver name them.
+type settings map[string]string
+
+// Who writes needs these.
+func writer(mode, synchronous string) settings {
+	return settings{"mode": mode, "_synchronous": synchronous, "_journal_mode": "WAL", "_txlock": "immediate"}
+}
+
+func reader() settings { return settings{"mode": "ro", "_query_only": "true"} }
+
+// pool opens connections that all have the same settings: pragmas that are run by hand reach one of them only.
+func pool(path string, connections int, with settings) (*sql.DB, error) {
 	query := url.Values{
-		"mode":          {mode},
 		"_busy_timeout": {"10000"},
 		"_foreign_keys": {"on"},
-		"_synchronous":  {synchronous},
 		"_cache_size":   {"-16384"}, // KiB
 	}
-	if mode == "ro" {
-		query.Set("_query_only", "true")
-	} else {
-		query.Set("_journal_mode", "WAL")
-		query.Set("_txlock", "immediate")
+	for name, value := range with {
+		query.Set(name, value)
 	}
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {

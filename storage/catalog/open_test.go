@@ -81,6 +81,24 @@ func TestAReaderWorksBesideAWriterAndAfterIt(t *testing.T) {
 	}
 }
 
+func TestAReaderNeedsNoRightToWriteWhileNobodyWrites(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	c := open(t, path)
+	must(t, c.Record(t.Context(), answer("a", start())))
+	closeCatalog(t, c)
+	must(t, os.Chmod(filepath.Dir(path), 0o500))
+	t.Cleanup(func() { must(t, os.Chmod(filepath.Dir(path), 0o700)) })
+	ro, err := catalog.OpenReadOnly(path, catalog.Options{})
+	must(t, err)
+	defer closeCatalog(t, ro)
+	if hosts, err := ro.Hosts(t.Context()); err != nil || len(hosts) != 1 {
+		t.Errorf("a reader sees %v, %v", hosts, err)
+	}
+}
+
 func TestOpeningAgainMakesNoCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.db")
 	closeCatalog(t, open(t, path))
