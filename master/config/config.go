@@ -26,7 +26,7 @@ type Config struct {
 	Name        string        // the file, as named in messages
 	Listen      string        // host:port of the pages
 	Anonymous   bool          // pages may be served beyond loopback without sign-in
-	URL         string        // address of the pages as people reach them, without a slash at its end
+	URL         string        // address of the pages as people reach them, without a slash at its end; may be empty
 	Data        string        // data folder; empty where the file does not say
 	Interval    time.Duration // between two polls, where nothing else is said
 	SilentAfter time.Duration // 0: three intervals of the host
@@ -42,10 +42,9 @@ type Config struct {
 	Warnings []string
 }
 
-// Forecast says when the capacity forecast is computed and how far it looks.
+// Forecast says when the capacity forecast is computed.
 type Forecast struct {
 	Schedule jobs.Schedule
-	Horizon  time.Duration
 }
 
 // Host is a host to be polled, with what its groups say already applied.
@@ -101,7 +100,6 @@ const (
 	defaultRetention   = 400 * 24 * time.Hour
 	defaultConcurrency = 256
 	defaultSchedule    = "15 4 * * *"
-	defaultHorizon     = 365 * 24 * time.Hour
 	silentIntervals    = 3
 )
 
@@ -175,7 +173,7 @@ func (r *reader) read(text []byte) *Config {
 	}
 	c := &Config{
 		Name: r.name, Listen: defaultListen, Interval: defaultInterval, Retention: defaultRetention,
-		Concurrency: defaultConcurrency, Forecast: Forecast{Schedule: schedule, Horizon: defaultHorizon}, Notify: defaultNotify(),
+		Concurrency: defaultConcurrency, Forecast: Forecast{Schedule: schedule}, Notify: defaultNotify(),
 	}
 	var groups, hosts, levels *node
 	listenLine := 0
@@ -201,9 +199,6 @@ func (r *reader) read(text []byte) *Config {
 	}
 	if err := c.CheckListen(c.Listen); err != nil {
 		r.problem(listenLine, "%v", err)
-	}
-	if c.URL == "" {
-		c.URL = "http://" + c.Listen
 	}
 	c.Timeouts = c.Timeouts.WithDefaults()
 	r.hosts(c, groups, hosts)

@@ -69,7 +69,6 @@ func TestTheReferenceFileIsValidAndShowsTheDefaults(t *testing.T) {
 		{c.Concurrency, empty.Concurrency},
 		{c.Timeouts, empty.Timeouts},
 		{c.Forecast.Schedule.String(), empty.Forecast.Schedule.String()},
-		{c.Forecast.Horizon, empty.Forecast.Horizon},
 		{fmt.Sprint(c.Notify), fmt.Sprint(empty.Notify)},
 	} {
 		if pair[0] != pair[1] {

@@ -374,7 +374,6 @@ func (r *reader) timeouts(n *node, where string, t *poll.Timeouts) {
 
 func (r *reader) forecast(n *node, f *Forecast) {
 	r.mapping(n, "forecast", map[string]func(*node){
-		"horizon": func(n *node) { f.Horizon = r.duration(n, 24*time.Hour, 10*365*24*time.Hour) },
 		"schedule": func(n *node) {
 			if value := r.text(n); value != "" {
 				var err error

@@ -136,7 +136,7 @@ func (n *fakeNode) session(t *testing.T, change func(*poll.Target, *poll.Session
 	t.Helper()
 	target := poll.Target{
 		Host: munin.HostID(n.name), Address: n.listen(t), Interval: 5 * time.Minute,
-		Timeouts: poll.Timeouts{Dial: 5 * time.Second, Idle: 400 * time.Millisecond, Plugin: time.Second, Host: 10 * time.Second},
+		Timeouts: poll.Timeouts{Dial: 5 * time.Second, Idle: 5 * time.Second, Plugin: 10 * time.Second, Host: 30 * time.Second},
 	}
 	opts := poll.SessionOptions{Slot: time.Unix(1_700_000_000, 0)}
 	if change != nil {

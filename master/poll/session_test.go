@@ -262,10 +262,10 @@ func TestTheHostsDeadlineEndsTheSessionAndKeepsWhatIsThere(t *testing.T) {
 	})
 	start := time.Now()
 	result := node.session(t, func(target *poll.Target, o *poll.SessionOptions) {
-		target.Timeouts = poll.Timeouts{Host: 300 * time.Millisecond}
+		target.Timeouts = poll.Timeouts{Host: 700 * time.Millisecond}
 		o.Window = 1
 	})
-	if !errors.Is(result.Err, wire.ErrOutOfTime) || time.Since(start) > 5*time.Second {
+	if !errors.Is(result.Err, wire.ErrOutOfTime) || time.Since(start) > 4*time.Second {
 		t.Errorf("after %s: %v", time.Since(start), result.Err)
 	}
 	got := values(result)

@@ -57,16 +57,16 @@ func opened(t *testing.T, said string) *wire.Client {
 }
 
 func TestClientFindsTheBanner(t *testing.T) {
-	for said, want := range map[string]string{
-		banner:                             "www1.example.com",
-		"# MUNIN client at Node7\r\n":      "Node7",
-		"# lrrd node at old.example.com\n": "old.example.com",
-		"Last login: yesterday\n\x1b[0mhi\n" + banner:         "www1.example.com",
-		"# some wrapper: munin node at x.example.com extra\n": "x.example.com",
+	for _, c := range [][2]string{
+		{banner, "www1.example.com"},
+		{"# MUNIN client at Node7\r\n", "Node7"},
+		{"# lrrd node at old.example.com\n", "old.example.com"},
+		{"Last login: yesterday\n\x1b[0mhi\n" + banner, "www1.example.com"},
+		{"# some wrapper: munin node at x.example.com extra\n", "x.example.com"},
 	} {
-		name, err := wire.NewClient(replayed(said), wire.ClientOptions{}).Greet()
-		if err != nil || name != want {
-			t.Errorf("%q: %q, %v", said, name, err)
+		name, err := wire.NewClient(replayed(c[0]), wire.ClientOptions{}).Greet()
+		if err != nil || name != c[1] {
+			t.Errorf("%q: %q, %v", c[0], name, err)
 		}
 	}
 }
