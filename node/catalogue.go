@@ -119,8 +119,8 @@ func (c *Catalogue) Reload(ctx context.Context, cfg *Config) error {
 	}
 	c.mu.Lock()
 	c.cfg, c.conf, c.entries = cfg, conf, nil
-	c.rescan()
 	c.mu.Unlock()
+	c.rescan()
 	c.poke()
 	return nil
 }
@@ -132,50 +132,62 @@ func (c *Catalogue) poke() {
 	}
 }
 
-// rescan brings the entries up to date with the folder and the native plugins. The lock is held.
+// rescan brings the entries up to date with the folder and the native plugins. It does not hold the lock while
+// it looks, so that a folder that does not answer holds up nobody else.
 func (c *Catalogue) rescan() {
-	fresh := make(map[string]*entry)
-	for name, info := range c.scripts() {
-		path := filepath.Join(c.cfg.ServiceDir, name)
+	c.mu.Lock()
+	cfg := c.cfg
+	c.mu.Unlock()
+	scripts := scriptsIn(cfg)
+	var native []string
+	if c.opts.Native != nil && !cfg.Native.None {
+		native = c.opts.Native.Names()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cfg != cfg {
+		return // There is a newer configuration, and a newer look with it.
+	}
+	fresh := make(map[string]*entry, len(scripts)+len(native))
+	for name, info := range scripts {
+		path := filepath.Join(cfg.ServiceDir, name)
 		old := c.entries[name]
 		if old == nil || old.path != path || !old.modified.Equal(info.ModTime()) {
 			old = c.newEntry(name, path, info.ModTime())
 		}
 		fresh[name] = old
 	}
-	if c.opts.Native != nil && !c.cfg.Native.None {
-		for _, name := range c.opts.Native.Names() {
-			if fresh[name] != nil || !c.cfg.Native.Has(name) {
-				continue
-			}
-			old := c.entries[name]
-			if old == nil || old.path != "" {
-				old = c.newEntry(name, "", time.Time{})
-			}
-			fresh[name] = old
+	for _, name := range native {
+		if fresh[name] != nil || !cfg.Native.Has(name) {
+			continue
 		}
+		old := c.entries[name]
+		if old == nil || old.path != "" {
+			old = c.newEntry(name, "", time.Time{})
+		}
+		fresh[name] = old
 	}
 	c.entries, c.scanned = fresh, time.Now()
 }
 
-// scripts lists the files in the plugin folder that are plugins, links followed.
-func (c *Catalogue) scripts() map[string]fs.FileInfo {
-	files, err := os.ReadDir(c.cfg.ServiceDir)
+// scriptsIn lists the files in the plugin folder that are plugins, links followed.
+func scriptsIn(cfg *Config) map[string]fs.FileInfo {
+	files, err := os.ReadDir(cfg.ServiceDir)
 	if err != nil {
 		return nil
 	}
 	found := make(map[string]fs.FileInfo)
 	for _, file := range files {
 		name := file.Name()
-		if munin.ValidatePluginName(name) != nil || strings.HasSuffix(name, ".conf") || matches(c.cfg.Ignore, name) {
+		if munin.ValidatePluginName(name) != nil || strings.HasSuffix(name, ".conf") || matches(cfg.Ignore, name) {
 			continue
 		}
-		path := filepath.Join(c.cfg.ServiceDir, name)
+		path := filepath.Join(cfg.ServiceDir, name)
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || unix.Access(path, unix.X_OK) != nil {
 			continue
 		}
-		if c.cfg.Paranoia && checkOwner(path) != nil {
+		if cfg.Paranoia && checkOwner(path) != nil {
 			continue
 		}
 		found[name] = info
@@ -204,20 +216,24 @@ func (c *Catalogue) lookup(name string) (*entry, bool) {
 		return nil, false
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	e, ok := c.entries[name]
-	if !ok && time.Since(c.scanned) >= rescanPause {
-		c.rescan()
-		e, ok = c.entries[name]
+	look := !ok && time.Since(c.scanned) >= rescanPause
+	c.mu.Unlock()
+	if !look {
+		return e, ok
 	}
+	c.rescan()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok = c.entries[name]
 	return e, ok
 }
 
 // Plugins lists all that would be offered, sorted by name, without asking any of them.
 func (c *Catalogue) Plugins() []Plugin {
+	c.rescan()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rescan()
 	list := make([]Plugin, 0, len(c.entries))
 	for _, e := range c.entries {
 		list = append(list, Plugin{Name: e.name, Path: e.path, Host: e.settings.HostName})
@@ -229,9 +245,7 @@ func (c *Catalogue) Plugins() []Plugin {
 // offered waits for what is not known yet, but not for long, and lists the names of plugins by the node that
 // they speak for, in lower case. The node itself is the empty name.
 func (c *Catalogue) offered(ctx context.Context, caps wire.Caps) map[string][]string {
-	c.mu.Lock()
 	c.rescan()
-	c.mu.Unlock()
 	c.awaitClasses(ctx)
 
 	c.mu.Lock()

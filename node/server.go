@@ -30,7 +30,7 @@ type Server struct {
 	mu       sync.Mutex
 	cfg      *Config
 	sessions map[*session]struct{}
-	refused  time.Time // when a refusal was last logged
+	logged   time.Time // when something was last said about a single client
 }
 
 // session is one master's conversation. It is what the protocol asks.
@@ -159,13 +159,21 @@ func (s *Server) admit(conn net.Conn) *session {
 	return one
 }
 
-// refuse closes a connection, and says so, but not for each of a flood. The lock is held.
+// refuse closes a connection, and says so. The lock is held.
 func (s *Server) refuse(conn net.Conn, reason, peer string) {
-	if time.Since(s.refused) > time.Second {
-		s.refused = time.Now()
+	if s.mayLog() {
 		s.log.Warn("connection closed", "reason", reason, "host", peer)
 	}
 	_ = conn.Close() // Nothing was said on it yet.
+}
+
+// mayLog keeps a flood of clients from being a flood of lines in the log. The lock is held.
+func (s *Server) mayLog() bool {
+	if time.Since(s.logged) < time.Second {
+		return false
+	}
+	s.logged = time.Now()
+	return true
 }
 
 // peerOf is the address of a client. One on a socket file has none, and is let in by the file's mode.
@@ -223,7 +231,12 @@ func (s *Server) serve(ctx context.Context, one *session) {
 	s.mu.Lock()
 	delete(s.sessions, one)
 	s.mu.Unlock()
-	if err != nil && ctx.Err() == nil {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mayLog() {
 		s.log.Info("session given up", "host", one.peer, "err", err)
 	}
 }

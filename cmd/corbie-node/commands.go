@@ -14,9 +14,10 @@ import (
 
 	"corbie/munin"
 	"corbie/node"
+	"corbie/plugins"
 )
 
-var _ node.Native = nativePlugins()
+var _ node.Native = (*plugins.Set)(nil)
 
 // folders are the flags that say where the node finds its files.
 type folders struct {

@@ -239,3 +239,22 @@ func TestSystemdIsToldWhenTheNodeListens(t *testing.T) {
 	}
 	d.stop(t)
 }
+
+func TestTheNodeGivesUpRootWhenItsConfigurationSaysSo(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be given up")
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "node.conf")
+	write(t, config, "user nobody\ngroup adm\nservicedir plugins\nsconfdir conf\n", 0o644)
+	write(t, filepath.Join(dir, "plugins/whoami"), "#!/bin/sh\necho \"me.label $(id -un) $(id -Gn)\"\n", 0o755)
+	write(t, filepath.Join(dir, "conf/all"), "[*]\nuser root\n", 0o644)
+	d := startNode(t, "corbie-node", "--config", config)
+	if heard := ask(t, d.addr, "config whoami"); !strings.Contains(heard, "me.label nobody adm\n") {
+		t.Errorf("heard %q", heard)
+	}
+	d.stop(t)
+}

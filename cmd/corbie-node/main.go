@@ -28,11 +28,8 @@ const (
 	exitUsage  = 2
 )
 
-// An agent shares its machine with what it watches: it trades a little work for little memory.
-const (
-	gcPercent   = 50
-	memoryLimit = 24 << 20
-)
+// gcPercent trades a little work for little memory, as an agent shares its machine with what it watches.
+const gcPercent = 50
 
 func main() {
 	// What whoever started us left open is none of the plugins' business. Kernels before 5.11 cannot do it.
@@ -40,13 +37,10 @@ func main() {
 	const groupWritable = 0o002 // the umask that plugins know from Munin
 	syscall.Umask(groupWritable)
 	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(memoryLimit)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
 	p := program{
-		name: os.Args[0], environ: os.Environ(), hangup: hangup,
+		name: os.Args[0], environ: os.Environ(), hangups: hangups,
 		stdout: os.Stdout, stderr: os.Stderr,
 	}
 	code := p.run(ctx, os.Args[1:])
@@ -54,11 +48,18 @@ func main() {
 	os.Exit(code)
 }
 
+// hangups begins to collect hangups, which else end the program.
+func hangups() <-chan os.Signal {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	return hangup
+}
+
 // program is one call of corbie-node with all that it may touch of its surroundings.
 type program struct {
 	name           string // argv[0]
 	environ        []string
-	hangup         <-chan os.Signal // asks to read the configuration anew
+	hangups        func() <-chan os.Signal // each asks to read the configuration anew
 	stdout, stderr io.Writer
 }
 

@@ -38,6 +38,7 @@ func (p *program) serveCommand() *cobra.Command {
 
 func (p *program) serve(ctx context.Context, where *folders, listen []string) error {
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
+	hangup := p.hangups()
 	cfg, err := p.configure(ctx, where)
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 	}
 	reloading, stopReloading := context.WithCancel(ctx)
 	defer stopReloading()
-	go p.reload(reloading, where, server, log)
+	go p.reload(reloading, hangup, where, server)
 	err = server.Run(ctx, listeners)
 	if err == nil {
 		log.Info("stopped")
@@ -77,12 +78,13 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 }
 
 // reload takes the configuration anew at each hangup. One that is wrong changes nothing.
-func (p *program) reload(ctx context.Context, where *folders, server *node.Server, log *slog.Logger) {
+func (p *program) reload(ctx context.Context, hangup <-chan os.Signal, where *folders, server *node.Server) {
+	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.hangup:
+		case <-hangup:
 		}
 		cfg, err := p.configure(ctx, where)
 		if err == nil {
@@ -103,6 +105,9 @@ func reportConfig(log *slog.Logger, cfg *node.Config) {
 	}
 	if len(cfg.Ineffective) > 0 {
 		log.Info("configuration keys without effect here", "keys", strings.Join(cfg.Ineffective, " "))
+	}
+	if os.Getuid() != 0 {
+		log.Info("not run by root: all plugins run as this user, whatever their settings say", "uid", os.Getuid())
 	}
 	if cfg.Access.OnlyLoopback() {
 		log.Info("only this machine may ask; let masters in with allow or cidr_allow")
