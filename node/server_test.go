@@ -380,9 +380,9 @@ func TestAPluginFindsMuninsEnvironment(t *testing.T) {
 	n := startNode(t, setup{
 		scripts: map[string]string{
 			"env_x": `[ "$1" = config ] && exit 0; env; echo "args=$#"; pwd; echo "user=$(id -un)"; echo "group=$(id -gn)"; [ -d "$MUNIN_PLUGSTATE" ] && echo "state"; : > "$MUNIN_STATEFILE" && echo "statefile"`,
-			"cmd":   `echo "args=$*"; echo "nice=$(nice)"`,
+			"cmd":   `echo "args=$*"; echo "word=$word"`,
 		},
-		conf: "[env_*]\nenv.foo bar # x\nenv.LC_ALL de_DE\n[cmd]\ncommand nice -n 5 %c\n",
+		conf: "[env_*]\nenv.foo bar # x\nenv.LC_ALL de_DE\n[cmd]\ncommand env word=hello %c\n",
 	})
 	m := n.dial(t)
 	got := strings.Split(m.body("fetch env_x"), "\n")
@@ -404,7 +404,7 @@ func TestAPluginFindsMuninsEnvironment(t *testing.T) {
 	if want := "MUNIN_STATEFILE=" + n.dir + "/state/" + user + "/env_x-127.0.0.1"; !slices.Contains(got, want) {
 		t.Errorf("%s is missing in %q", want, got)
 	}
-	if got := m.body("config cmd"); got != "args=config\nnice=5\n" {
+	if got := m.body("config cmd"); got != "args=config\nword=hello\n" {
 		t.Errorf("command: %q", got)
 	}
 }

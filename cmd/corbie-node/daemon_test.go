@@ -225,7 +225,9 @@ func TestSystemdIsToldWhenTheNodeListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "plugins/spy"), "#!/bin/sh\necho \"socket.label [$NOTIFY_SOCKET]\"\n", 0o755)
-	d := startNode(t, "corbie-node", "--servicedir", filepath.Join(dir, "plugins"), "--sconfdir", dir)
+	config := filepath.Join(dir, "node.conf")
+	write(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\n", 0o600)
+	d := startNode(t, "corbie-node", "--config", config)
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +251,7 @@ func TestTheNodeGivesUpRootWhenItsConfigurationSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(dir, "node.conf")
-	write(t, config, "user nobody\ngroup adm\nservicedir plugins\nsconfdir conf\n", 0o644)
+	write(t, config, "user nobody\ngroup adm\nservicedir plugins\nsconfdir conf\nstatedir state\n", 0o644)
 	write(t, filepath.Join(dir, "plugins/whoami"), "#!/bin/sh\necho \"me.label $(id -un) $(id -Gn)\"\n", 0o755)
 	write(t, filepath.Join(dir, "conf/all"), "[*]\nuser root\n", 0o644)
 	d := startNode(t, "corbie-node", "--config", config)
