@@ -40,7 +40,7 @@ func hostileTexts() []string {
 func hostileFleet(text string) *uitest.Fleet {
 	f := uitest.New(time.Now())
 	h := munin.Host{
-		ID: hostileHost(text), Address: text, Interval: uitest.Interval, FirstSeen: f.Now.Add(-time.Hour),
+		ID: hostileHost(text), Address: text, Interval: uitest.Interval, FirstSeen: f.Now.Add(-1000 * time.Hour),
 		LastAnswer: f.Now.Add(-time.Hour), LastTried: f.Now, LastError: text, Banner: text,
 	}
 	f.Known = append(f.Known, h)
@@ -49,6 +49,7 @@ func hostileFleet(text string) *uitest.Fleet {
 		Fields: []munin.Field{
 			{Name: "a", Label: text, Info: text, CDEF: text, Colour: text, Line: "5:" + text},
 			{Name: "b", Label: text, Info: text, Colour: text, Line: "5:red:" + text, Negative: text},
+			{Name: "c", Label: text, Draw: munin.Draw{Kind: munin.Stack}, Negative: "b"},
 		},
 	}}
 	f.Watched = append(f.Watched, munin.AlertState{

@@ -106,7 +106,6 @@ async function draw() {
   if (data.empty) return still();
   if (!chart) begin(box, echarts);
   chart.setOption(complete(data.option), { notMerge: true });
-  chart.dispatchAction({ type: 'takeGlobalCursor', key: 'dataZoomSelect', dataZoomSelectActive: true });
   box.dataset.drawn = String(turn);
 }
 
@@ -119,19 +118,63 @@ function begin(box, echarts) {
   box.replaceChildren();
   box.classList.add('live');
   chart = echarts.init(box, null, { renderer: 'canvas' });
-  chart.on('datazoom', (event) => {
-    const span = event.batch?.[0];
-    if (span && span.startValue !== undefined) zoom(span.startValue, span.endValue);
+  selectable(box);
+}
+
+// selectable lets the reader drag across the chart: what is marked becomes the new range.
+function selectable(box) {
+  const mark = document.createElement('div');
+  mark.className = 'selection';
+  mark.hidden = true;
+  box.append(mark);
+  let from = null;
+  const at = (event) => event.clientX - box.getBoundingClientRect().left;
+  const time = (x) => {
+    const value = chart.convertFromPixel({ xAxisIndex: 0 }, x);
+    return Math.min(Math.max(value, data.from), data.to);
+  };
+  const end = () => {
+    from = null;
+    mark.hidden = true;
+  };
+  box.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0 || !chart) return;
+    from = at(event);
+    box.setPointerCapture(event.pointerId);
   });
+  box.addEventListener('pointermove', (event) => {
+    if (from === null) return;
+    const to = at(event);
+    mark.style.left = Math.min(from, to) + 'px';
+    mark.style.width = Math.abs(to - from) + 'px';
+    mark.hidden = Math.abs(to - from) < 4;
+  });
+  box.addEventListener('pointerup', (event) => {
+    if (from === null) return;
+    const [left, right] = [from, at(event)].sort((a, b) => a - b);
+    end();
+    if (right - left >= 8) zoom(time(left), time(right));
+  });
+  box.addEventListener('pointercancel', end);
 }
 
 // still leaves the page to the server's picture: there is nothing to draw.
 function still() {
   const box = holder();
-  chart?.dispose();
-  chart = null;
-  delete box.dataset.keep;
-  box.classList.remove('live');
+  if (chart) { // the picture that stood here is in the page that was fetched: take a new one
+    chart.dispose();
+    chart = null;
+    const empty = box.cloneNode(false);
+    empty.classList.remove('live');
+    for (const name of ['role', 'aria-label', 'tabindex', 'data-keep']) empty.removeAttribute(name);
+    const picture = document.createElement('img');
+    picture.src = box.dataset.src.replace('.json?', '.svg?').replace('&live=1', '&bare=1') + '&w=960&h=340';
+    picture.alt = 'There are no values in this time.';
+    empty.append(picture);
+    empty.dataset.drawn = String(asked);
+    box.replaceWith(empty);
+    return;
+  }
   box.dataset.drawn = String(asked);
 }
 

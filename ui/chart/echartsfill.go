@@ -29,20 +29,10 @@ func (c *completer) VisitTooltipOpt(opts.Tooltip) any {
 	}
 }
 
-// VisitToolboxOpt is what zooming by dragging hangs on; its icons are not shown.
-func (c *completer) VisitToolboxOpt(opts.Toolbox) any {
-	return map[string]any{
-		"itemSize": 0, "showTitle": false, "right": 0, "top": -20,
-		"feature": map[string]any{"dataZoom": map[string]any{
-			"yAxisIndex": "none", "filterMode": "none",
-			"brushStyle": map[string]any{"color": mutedColour().In(c.theme), "opacity": 0.25, "borderWidth": 0},
-		}},
-	}
-}
-
 // Visit runs last, over the whole option.
 func (c *completer) Visit(option map[string]any) {
 	delete(option, "title")
+	delete(option, "toolbox")
 	option["backgroundColor"] = "transparent"
 	option["series"] = c.series(option["series"])
 	option["xAxis"] = c.axis(option["xAxis"], tickValues(c.live.XTicks))

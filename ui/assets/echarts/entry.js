@@ -1,10 +1,9 @@
-// Only what the graph page draws: lines and areas on a time axis, cut out of the whole of ECharts.
+// What the graph page draws and nothing more: lines and areas over time, cut out of the whole of ECharts.
 import * as core from 'echarts/core';
 import { LineChart } from 'echarts/charts';
-import { GridComponent, TooltipComponent, AxisPointerComponent, DatasetComponent, DataZoomInsideComponent,
-  DataZoomSliderComponent, MarkLineComponent, MarkAreaComponent, ToolboxComponent, AriaComponent } from 'echarts/components';
+import { AxisPointerComponent, DatasetComponent, GridComponent, MarkLineComponent, TooltipComponent } from 'echarts/components';
 import { CanvasRenderer } from 'echarts/renderers';
-core.use([LineChart, GridComponent, TooltipComponent, AxisPointerComponent, DatasetComponent, DataZoomInsideComponent,
-  DataZoomSliderComponent, MarkLineComponent, MarkAreaComponent, ToolboxComponent, AriaComponent, CanvasRenderer]);
+
+core.use([LineChart, AxisPointerComponent, DatasetComponent, GridComponent, MarkLineComponent, TooltipComponent, CanvasRenderer]);
+
 export const init = core.init;
-export const connect = core.connect;
