@@ -108,30 +108,40 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		Sink: a.samples, Catalog: a.catalog, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
 	})
 	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
-	survey := a.survey
-	a.jobs, err = jobs.New(log, jobs.Job{Name: "capacity", Schedule: conf.Forecast.Schedule, Do: func(ctx context.Context) error {
-		r, err := survey(ctx, time.Now())
+	if a.jobs, err = jobs.New(log, a.capacityJob()); err != nil {
+		return nil, err
+	}
+	if err = a.newServer(registry); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// capacityJob makes the capacity report by schedule.
+func (a *app) capacityJob() jobs.Job {
+	return jobs.Job{Name: capacityReport, Schedule: a.conf.Forecast.Schedule, Do: func(ctx context.Context) error {
+		r, err := a.survey(ctx, time.Now())
 		if err != nil {
 			return err
 		}
 		return a.catalog.SaveReport(ctx, r)
-	}})
-	if err != nil {
-		return nil, err
-	}
+	}}
+}
+
+func (a *app) newServer(metrics prometheus.Gatherer) error {
 	pages, err := ui.New(ui.Options{
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
-		Reports: &reports{stored: a.catalog, survey: survey}, Log: log, Version: version(),
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(),
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.server = &http.Server{
 		Handler: pages, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
-	return a, nil
+	return nil
 }
 
 // listen binds the pages' address, with advice where that is not possible.

@@ -78,8 +78,10 @@ func generate(t *testing.T, now time.Time, disks []disk) string {
 		t.Fatal(err)
 	}
 	host := munin.HostID("web;web1")
-	g := munin.Graph{Plugin: "df", Name: "df", Title: "Disk usage in percent", VLabel: "%", Category: "disk", Period: "second",
-		Args: "--upper-limit 100 -l 0"}
+	g := munin.Graph{
+		Plugin: "df", Name: "df", Title: "Disk usage in percent", VLabel: "%", Category: "disk", Period: "second",
+		Args: "--upper-limit 100 -l 0",
+	}
 	year := make(map[munin.SeriesID]func(time.Time) float64)
 	for _, d := range disks {
 		g.Fields = append(g.Fields, munin.Field{Name: d.field, Label: "/" + d.field})

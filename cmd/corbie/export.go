@@ -21,6 +21,31 @@ type exportFlags struct {
 	from, to, step, format string
 }
 
+// selection is what of a host is exported, and how.
+type selection struct {
+	graph  string // empty: all
+	span   munin.Range
+	step   time.Duration // 0: raw values
+	format string
+}
+
+func (f exportFlags) selection(now time.Time) (selection, error) {
+	s := selection{format: f.format}
+	var err error
+	if s.span, err = munin.ParseRange(f.from, f.to, now); err != nil {
+		return s, usageError{err}
+	}
+	if f.step != "" {
+		if s.step, err = munin.ParseDuration(f.step); err != nil || s.step <= 0 {
+			return s, usageError{fmt.Errorf("--step %q: want a length of time such as 5m", f.step)}
+		}
+	}
+	if f.format != formatCSV && f.format != formatJSON {
+		return s, usageError{fmt.Errorf("--format %q: want csv or json", f.format)}
+	}
+	return s, nil
+}
+
 func (p *program) exportCommand() *cobra.Command {
 	var flags exportFlags
 	cmd := &cobra.Command{
@@ -35,15 +60,18 @@ It reads the data folder beside a running master.`,
   corbie export www1 if_eth0 --from 2026-01-01 --to 2026-02-01 --step 1h --format json`,
 		Args: usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			want, err := flags.selection(time.Now())
+			if err != nil {
+				return err
+			}
+			if len(args) > 1 {
+				want.graph = args[1]
+			}
 			r, err := p.openReader()
 			if err != nil {
 				return err
 			}
-			graph := ""
-			if len(args) > 1 {
-				graph = args[1]
-			}
-			return errors.Join(p.export(cmd.Context(), r, args[0], graph, flags), r.close())
+			return errors.Join(p.export(cmd.Context(), r, args[0], want), r.close())
 		},
 	}
 	cmd.Flags().StringVar(&flags.from, "from", "now-24h", "begin: now-7d, 2006-01-02, 2006-01-02T15:04 or seconds since 1970")
@@ -53,36 +81,20 @@ It reads the data folder beside a running master.`,
 	return cmd
 }
 
-func (p *program) export(ctx context.Context, r *reader, name, graph string, flags exportFlags) error {
-	span, err := munin.ParseRange(flags.from, flags.to, time.Now())
+func (p *program) export(ctx context.Context, r *reader, name string, want selection) error {
+	host, graphs, err := r.graphsOf(ctx, name, want.graph)
 	if err != nil {
-		return usageError{err}
-	}
-	var step time.Duration
-	if flags.step != "" {
-		if step, err = munin.ParseDuration(flags.step); err != nil || step <= 0 {
-			return usageError{fmt.Errorf("--step %q: want a length of time such as 5m", flags.step)}
-		}
+		return err
 	}
 	out := bufio.NewWriter(p.stdout)
-	var sink rowSink
-	switch flags.format {
-	case formatCSV:
-		sink, err = newCSVSink(out)
-	case formatJSON:
-		sink = jsonSink{json.NewEncoder(out)}
-	default:
-		err = usageError{fmt.Errorf("--format %q: want csv or json", flags.format)}
-	}
-	if err != nil {
-		return err
-	}
-	host, graphs, err := r.graphsOf(ctx, name, graph)
-	if err != nil {
-		return err
+	var sink rowSink = jsonSink{json.NewEncoder(out)}
+	if want.format == formatCSV {
+		if sink, err = newCSVSink(out); err != nil {
+			return err
+		}
 	}
 	for i := range graphs {
-		if err := r.exportGraph(ctx, host, &graphs[i], span, step, sink); err != nil {
+		if err := r.exportGraph(ctx, host, &graphs[i], want, sink); err != nil {
 			return err
 		}
 	}
@@ -106,10 +118,10 @@ func (r *reader) graphsOf(ctx context.Context, name, graph string) (munin.Host, 
 	return host, []munin.Graph{g}, err
 }
 
-func (r *reader) exportGraph(ctx context.Context, host munin.Host, g *munin.Graph, span munin.Range, step time.Duration, sink rowSink) error {
+func (r *reader) exportGraph(ctx context.Context, host munin.Host, g *munin.Graph, want selection, sink rowSink) error {
 	for i := range g.Fields {
 		source := g.Source(host.ID, &g.Fields[i], host.Interval)
-		points, err := r.points(ctx, source, span, step)
+		points, err := r.points(ctx, source, want.span, want.step)
 		if err != nil {
 			return fmt.Errorf("export %s: %w", source.ID, err)
 		}

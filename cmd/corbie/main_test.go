@@ -4,27 +4,38 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary be the master itself, so that tests can kill it as the kernel would.
+// TestMain lets the test binary be the master itself: as a command of scripts, and as a process that tests can kill.
 func TestMain(m *testing.M) {
-	if os.Getenv("CORBIE_TEST_AS_MASTER") != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"corbie": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// usage runs a command that has to end with exit code 2.
+			"usage": func(ts *testscript.TestScript, _ bool, args []string) {
+				var exit *exec.ExitError
+				if err := ts.Exec(args[0], args[1:]...); !errors.As(err, &exit) || exit.ExitCode() != exitUsage {
+					ts.Fatalf("%v: want exit 2, got %v", args, err)
+				}
+			},
+		},
+	})
 }
 
 // patience is how long tests wait for what must come soon; it ends a broken test, it never makes one pass.
@@ -140,11 +151,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// startMaster runs this test binary as "corbie serve" on the given folder and waits until it listens.
+// startMaster runs "corbie serve" on the given folder and waits until it listens.
 func startMaster(t *testing.T, dir string, conf string) *process {
 	t.Helper()
-	p := start(t, "corbie serve", []string{"CORBIE_TEST_AS_MASTER=1"},
-		os.Args[0], "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
+	p := start(t, "corbie serve", nil, "corbie", "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
 	p.waitFor(t, "listening")
 	return p
 }
@@ -186,7 +196,7 @@ func startNode(t *testing.T, plugins string) string {
 // publicDir is a temporary folder that plugins can reach: a node runs them as nobody.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "corbie-test-")
+	dir, err := os.MkdirTemp("", "corbie-test-") //nolint:usetesting // t.TempDir is closed to nobody
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,19 +82,12 @@ type postfix struct {
 func startPostfix(t *testing.T) *postfix {
 	t.Helper()
 	needPeer(t, "postfix")
-	dir, err := os.MkdirTemp("", "corbie-postfix-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := publicDir(t)
 	m := &postfix{address: freeAddress(t), dir: dir}
 	for _, sub := range []string{"etc", "queue", "lib", "mail"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(dir, "etc", "main.cf"), fmt.Sprintf(postfixMain, dir), 0o644)
 	writeFile(t, filepath.Join(dir, "etc", "master.cf"), fmt.Sprintf(postfixMaster, m.address), 0o644)
