@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -231,7 +232,7 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	}
 	p.update(func(st *Stats) { st.Running++ })
 	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last}
-	result, breakers := runSession(ctx, target, opts)
+	result, breakers := contained(ctx, target, opts)
 	p.update(func(st *Stats) {
 		st.Running--
 		st.count(result)
@@ -246,6 +247,20 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	memory.last = breakers
 	p.logChange(ctx, result, memory)
 	p.keep(ctx, result)
+}
+
+// contained is runSession, but a fault in this program that a node's answer brings to light ends that one poll and
+// not the polling of all other hosts.
+func contained(ctx context.Context, target Target, opts SessionOptions) (result *munin.Poll, breakers []string) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			result = &munin.Poll{
+				Host: target.Host, Address: target.Address, Slot: opts.Slot.UTC(), Start: opts.Slot.UTC(),
+				Err: fmt.Errorf("%w: %v\n%s", ErrInternal, cause, debug.Stack()),
+			}
+		}
+	}()
+	return runSession(ctx, target, opts)
 }
 
 // logChange says when a host begins to fail, fails in another way, or answers well again.

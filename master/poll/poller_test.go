@@ -325,3 +325,21 @@ func TestNoMoreSessionsAtOnceThanAllowed(t *testing.T) {
 		}
 	})
 }
+
+func TestAPanicEndsOnePollOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPipes(map[string]*fakeNode{"a": soundNode("a", 1), "b": soundNode("b", 2)}), newMemory()
+		inFakeTime(t, 10*time.Minute, p, m, []poll.Target{
+			{Host: "a", Address: "a", Interval: time.Minute, Override: func(*munin.Graph) { panic("a fault of ours") }},
+			{Host: "b", Address: "b", Interval: time.Minute},
+		}, nil, nil)
+		a, b := m.of("a"), m.of("b")
+		if len(a) < 10 || len(b) < 10 {
+			t.Fatalf("%d and %d polls", len(a), len(b))
+		}
+		if err := a[0].Err; !errors.Is(err, poll.ErrInternal) || !strings.Contains(err.Error(), "a fault of ours") {
+			t.Errorf("%v", err)
+		}
+		wantSound(t, b[len(b)-1], 2, 0)
+	})
+}

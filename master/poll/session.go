@@ -21,6 +21,8 @@ var (
 	ErrNoPlugins = errors.New("the node offers no plugins")
 	// ErrStopped says that the poll was interrupted by this side.
 	ErrStopped = errors.New("the poll was stopped")
+	// ErrInternal says that this program has a fault.
+	ErrInternal = errors.New("internal error, please report it")
 )
 
 // Limits on what one session may cost.

@@ -1,6 +1,8 @@
 package poll_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -287,4 +289,53 @@ func TestEveryFailureHasAReason(t *testing.T) {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}
+}
+
+// replay is a connection to a node that has already said everything.
+type replay struct {
+	net.Conn
+	said *bufio.Reader
+}
+
+func (r replay) Read(b []byte) (int, error) {
+	line, err := r.said.ReadSlice('\n')
+	return copy(b, line), err
+}
+func (replay) Write(b []byte) (int, error)      { return len(b), nil }
+func (replay) Close() error                     { return nil }
+func (replay) SetReadDeadline(time.Time) error  { return nil }
+func (replay) SetWriteDeadline(time.Time) error { return nil }
+
+func FuzzSession(f *testing.F) {
+	const opening = "# munin node at h\n" + capLine + "p q\n" + capLine
+	f.Add([]byte(opening + "graph_title P\na.label a\n.\n" + capLine + "a.value 1\n.\n" + capLine + "multigraph p\nx.label x\nx.value 1:2\n.\n" + capLine))
+	f.Add([]byte(opening + "multigraph r.s\na.label a\na.value U\n.\n" + capLine + ".\n" + capLine))
+	f.Add([]byte(opening + "a.label a\n.\n" + capLine + "b.value 1\n.\n" + capLine))
+	f.Add([]byte("# munin node at other\ncap\n\ncap\nother\n.\ncap\np\ncap\n"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		result := poll.Session(t.Context(), poll.Target{Host: "h", Interval: time.Minute}, poll.SessionOptions{
+			Window: 1,
+			Dial: func(context.Context, string) (net.Conn, error) {
+				return replay{said: bufio.NewReaderSize(bytes.NewReader(said), 1<<16)}, nil
+			},
+		})
+		declared := make(map[string]bool)
+		for _, g := range result.Graphs {
+			if declared[g.Name] {
+				t.Errorf("two graphs %s", g.Name)
+			}
+			declared[g.Name] = true
+			for _, field := range g.Fields {
+				declared[g.Name+" "+field.Name] = true
+			}
+		}
+		seen := make(map[string]bool)
+		for _, r := range result.Readings {
+			key := fmt.Sprint(r.ID, r.T)
+			if r.ID.Host != "h" || !declared[r.ID.Graph+" "+r.ID.Field] || seen[key] {
+				t.Errorf("%s at %d was not declared, or is there twice", r.ID, r.T)
+			}
+			seen[key] = true
+		}
+	})
 }

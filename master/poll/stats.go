@@ -49,6 +49,7 @@ func Reason(err error) string {
 		name string
 	}{
 		{ErrStopped, "stopped"},
+		{ErrInternal, "internal error"},
 		{ErrUnreachable, "unreachable"},
 		{ErrNoPlugins, "no plugins"},
 		{wire.ErrNoBanner, "no banner"},
