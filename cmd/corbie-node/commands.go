@@ -98,10 +98,15 @@ func (p *program) configure(ctx context.Context, f *folders) (*node.Config, erro
 	return cfg, nil
 }
 
-// fill works out what a configuration may leave open.
+// fill works out what a configuration may leave open: from MUNIN_LIBDIR and MUNIN_PLUGSTATE in the environment,
+// or from what is usual.
 func (p *program) fill(ctx context.Context, cfg *node.Config) {
+	env := environMap(p.environ)
 	if cfg.Name == "" {
 		cfg.Name = hostName(ctx)
+	}
+	if cfg.LibDir == "" {
+		cfg.LibDir = env["MUNIN_LIBDIR"]
 	}
 	if cfg.LibDir == "" {
 		cfg.LibDir = "/usr/share/corbie"
@@ -111,8 +116,11 @@ func (p *program) fill(ctx context.Context, cfg *node.Config) {
 		}
 	}
 	if cfg.StateDir == "" {
+		cfg.StateDir = env["MUNIN_PLUGSTATE"]
+	}
+	if cfg.StateDir == "" {
 		cfg.StateDir = "/var/lib/corbie-node/plugin-state"
-		if home := environMap(p.environ)["HOME"]; os.Getuid() != 0 && home != "" {
+		if home := env["HOME"]; os.Getuid() != 0 && home != "" {
 			cfg.StateDir = filepath.Join(home, ".local/state/corbie-node/plugin-state")
 		}
 	}
