@@ -97,11 +97,11 @@ func TestHostileTextsReachNoPageAsMarkup(t *testing.T) {
 }
 
 // checkMarkup finds what only hostile text could have brought into a page of ours.
-func checkMarkup(t testing.TB, path string, body []byte) {
-	t.Helper()
+func checkMarkup(tb testing.TB, path string, body []byte) {
+	tb.Helper()
 	root, err := html.Parse(bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for n := range root.Descendants() {
 		if n.Type != html.ElementNode {
@@ -111,21 +111,21 @@ func checkMarkup(t testing.TB, path string, body []byte) {
 			value := strings.ToLower(strings.TrimSpace(a.Val))
 			switch {
 			case strings.HasPrefix(a.Key, "on"), a.Key == "style":
-				t.Errorf("%.80s: <%s %s=%q>", path, n.Data, a.Key, a.Val)
+				tb.Errorf("%.80s: <%s %s=%q>", path, n.Data, a.Key, a.Val)
 			case (a.Key == "href" || a.Key == "src") && !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "#"):
-				t.Errorf("%.80s: <%s %s=%.80q> leads elsewhere", path, n.Data, a.Key, a.Val)
+				tb.Errorf("%.80s: <%s %s=%.80q> leads elsewhere", path, n.Data, a.Key, a.Val)
 			case a.Key == "src" && n.Data == "img" && !strings.HasPrefix(value, "/h/"):
-				t.Errorf("%.80s: a picture from %.80q", path, a.Val)
+				tb.Errorf("%.80s: a picture from %.80q", path, a.Val)
 			}
 		}
 		if n.Data == "script" && n.FirstChild != nil {
-			t.Errorf("%.80s: an inline script %.80q", path, n.FirstChild.Data)
+			tb.Errorf("%.80s: an inline script %.80q", path, n.FirstChild.Data)
 		}
 	}
 }
 
-func checkXML(t testing.TB, body []byte) {
-	t.Helper()
+func checkXML(tb testing.TB, body []byte) {
+	tb.Helper()
 	decoder := xml.NewDecoder(bytes.NewReader(body))
 	for {
 		token, err := decoder.Token()
@@ -133,15 +133,15 @@ func checkXML(t testing.TB, body []byte) {
 			return
 		}
 		if err != nil {
-			t.Fatalf("not well-formed: %v: %.2000s", err, body)
+			tb.Fatalf("not well-formed: %v: %.2000s", err, body)
 		}
 		if start, ok := token.(xml.StartElement); ok {
 			if name := start.Name.Local; name == "script" || name == "foreignObject" || name == "a" || name == "image" {
-				t.Errorf("the picture holds <%s>", name)
+				tb.Errorf("the picture holds <%s>", name)
 			}
 			for _, a := range start.Attr {
 				if strings.HasPrefix(a.Name.Local, "on") || strings.Contains(a.Name.Local, "href") {
-					t.Errorf("the picture has %s=%q", a.Name.Local, a.Value)
+					tb.Errorf("the picture has %s=%q", a.Name.Local, a.Value)
 				}
 			}
 		}

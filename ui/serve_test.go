@@ -22,13 +22,13 @@ func TestServeForLooking(t *testing.T) {
 	t.Log(server.ListenAndServe())
 }
 
-func newServer(t testing.TB, f *uitest.Fleet) *ui.Server {
-	t.Helper()
+func newServer(tb testing.TB, f *uitest.Fleet) *ui.Server {
+	tb.Helper()
 	s, err := ui.New(ui.Options{
 		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Location: time.UTC, Version: "0.1-test",
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/andybalholm/cascadia"
 	"github.com/jba/templatecheck"
 	"golang.org/x/net/html"
 
@@ -22,99 +21,6 @@ import (
 	"corbie/ui"
 	"corbie/ui/uitest"
 )
-
-// visit asks for one address and gives back the whole answer.
-func visit(t testing.TB, s http.Handler, target string, headers ...string) *httptest.ResponseRecorder {
-	t.Helper()
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	return w
-}
-
-// document is a parsed page that is asked by selectors.
-type document struct {
-	t    testing.TB
-	root *html.Node
-}
-
-func open(t testing.TB, s http.Handler, target string, status int) document {
-	t.Helper()
-	w := visit(t, s, target)
-	if w.Code != status {
-		t.Fatalf("%s: status %d, want %d: %.500s", target, w.Code, status, w.Body)
-	}
-	root, err := html.Parse(w.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return document{t, root}
-}
-
-func (d document) all(selector string) []*html.Node {
-	d.t.Helper()
-	matcher, err := cascadia.ParseGroup(selector)
-	if err != nil {
-		d.t.Fatalf("selector %q: %v", selector, err)
-	}
-	return cascadia.QueryAll(d.root, matcher)
-}
-
-// texts are the texts of what a selector finds, with single blanks.
-func (d document) texts(selector string) []string {
-	d.t.Helper()
-	var out []string
-	for _, n := range d.all(selector) {
-		var b strings.Builder
-		for c := range n.Descendants() {
-			if c.Type == html.TextNode {
-				b.WriteString(c.Data)
-			} else if c.Data == "td" || c.Data == "th" {
-				b.WriteByte(' ')
-			}
-		}
-		out = append(out, strings.Join(strings.Fields(b.String()), " "))
-	}
-	return out
-}
-
-func (d document) has(selector, text string) {
-	d.t.Helper()
-	all := d.texts(selector)
-	for _, got := range all {
-		if strings.Contains(got, text) {
-			return
-		}
-	}
-	d.t.Errorf("no %q says %q; they say %q", selector, text, all)
-}
-
-func (d document) attribute(selector, name string) []string {
-	d.t.Helper()
-	var out []string
-	for _, n := range d.all(selector) {
-		for _, a := range n.Attr {
-			if a.Key == name {
-				out = append(out, a.Val)
-			}
-		}
-	}
-	return out
-}
-
-func (d document) hasAttribute(selector, name, want string) {
-	d.t.Helper()
-	all := d.attribute(selector, name)
-	for _, got := range all {
-		if got == want {
-			return
-		}
-	}
-	d.t.Errorf("no %q has %s=%q; they have %q", selector, name, want, all)
-}
 
 var monday = time.Date(2026, 11, 16, 10, 30, 0, 0, time.UTC)
 

@@ -46,11 +46,11 @@ var start = time.Date(2026, 3, 2, 22, 0, 0, 0, time.UTC)
 const step = 5 * time.Minute
 
 // parse reads a graph from a plugin's words.
-func parse(t testing.TB, config string) *munin.Graph {
-	t.Helper()
+func parse(tb testing.TB, config string) *munin.Graph {
+	tb.Helper()
 	reply := munin.ParseConfig("test", []byte(config))
 	if len(reply.Graphs) != 1 {
-		t.Fatalf("%d graphs in the config, faults %v", len(reply.Graphs), reply.Faults)
+		tb.Fatalf("%d graphs in the config, faults %v", len(reply.Graphs), reply.Faults)
 	}
 	return &reply.Graphs[0]
 }

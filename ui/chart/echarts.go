@@ -88,7 +88,7 @@ func (m *Model) Live(p Picture) *Live {
 	}
 	scale := m.YScale(float64(p.Height) - 46)
 	for _, t := range scale.Ticks {
-		live.YTicks = append(live.YTicks, LiveTick{t.Value, t.Label})
+		live.YTicks = append(live.YTicks, LiveTick(t))
 	}
 	for _, t := range TimeTicks(m.Range, m.location, float64(p.Width)-70, 11) {
 		live.XTicks = append(live.XTicks, LiveTick{float64(t.At.UnixMilli()), t.Label})

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,10 +19,7 @@ func parseLimits(args string) limits {
 	var l limits
 	words := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(args))
 	for i := 0; i < len(words); i++ {
-		name, value, joined := strings.Cut(words[i], "=")
-		if len(name) > 2 && name[0] == '-' && name[1] != '-' && strings.ContainsRune("lu", rune(name[1])) {
-			name, value, joined = name[:2], words[i][2:], true // -l0
-		}
+		name, value, joined := splitOption(words[i])
 		switch name {
 		case "-r", "--rigid":
 			l.rigid = true
@@ -32,21 +30,34 @@ func parseLimits(args string) limits {
 				i++
 				value = words[i]
 			}
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil || !known(v) || math.Abs(v) > 1e30 {
-				continue
-			}
-			if name == "-l" || name == "--lower-limit" {
-				l.low, l.hasLow = v, true
-			} else {
-				l.high, l.hasHigh = v, true
-			}
+			l.set(strings.TrimLeft(name, "-")[0] == 'l', value)
 		}
 	}
 	if l.hasLow && l.hasHigh && l.low >= l.high {
 		l.hasLow, l.hasHigh = false, false
 	}
 	return l
+}
+
+// splitOption takes "--name=value" and "-l0" apart; joined says that there is a value.
+func splitOption(word string) (name, value string, joined bool) {
+	name, value, joined = strings.Cut(word, "=")
+	if len(name) > 2 && (strings.HasPrefix(name, "-l") || strings.HasPrefix(name, "-u")) {
+		return word[:2], word[2:], true
+	}
+	return name, value, joined
+}
+
+func (l *limits) set(lower bool, text string) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !known(v) || math.Abs(v) > 1e30 {
+		return
+	}
+	if lower {
+		l.low, l.hasLow = v, true
+	} else {
+		l.high, l.hasHigh = v, true
+	}
 }
 
 // Tick is one label of an axis.
@@ -91,34 +102,12 @@ func (m *Model) YScale(height float64) Scale {
 	return s
 }
 
-// extent is the range of what is drawn with the wished limits, and the smallest value above zero.
+// extent is the range of what is drawn with the wished limits, and the smallest value above zero, 0 where there
+// is none.
 func (m *Model) extent() (low, high, positive float64) {
-	low, high, positive = math.Inf(1), math.Inf(-1), math.Inf(1)
-	zero := false
-	take := func(values []float64) {
-		for _, v := range values {
-			if known(v) {
-				low, high = math.Min(low, v), math.Max(high, v)
-				if v > 0 {
-					positive = math.Min(positive, v)
-				}
-			}
-		}
-	}
-	for i := range m.Curves {
-		c := &m.Curves[i]
-		take(c.Top)
-		take(c.Low)
-		take(c.High)
-		zero = zero || c.Shape == Area || c.Stack > 0 || c.Mirrored
-	}
-	if math.IsInf(positive, 0) {
-		positive = 0
-	}
-	if low > high {
-		low, high = 0, 0
-	}
-	if zero || low > 0 && low < 0.6*high || high < 0 && high > 0.6*low || low == high {
+	low, high, positive = m.drawnExtent()
+	nearZero := low > 0 && low < 0.6*high || high < 0 && high > 0.6*low
+	if m.standsOnZero() || nearZero || low == high {
 		low, high = math.Min(low, 0), math.Max(high, 0)
 	}
 	l := m.limits
@@ -130,6 +119,37 @@ func (m *Model) extent() (low, high, positive float64) {
 	}
 	if !(high-low > math.Max(math.Abs(high), math.Abs(low))*1e-9) {
 		high = low + math.Max(math.Abs(low)*0.1, 1)
+	}
+	return low, high, positive
+}
+
+// standsOnZero says whether something is drawn that means nothing unless zero is in sight.
+func (m *Model) standsOnZero() bool {
+	return slices.ContainsFunc(m.Curves, func(c Curve) bool { return c.Shape == Area || c.Stack > 0 || c.Mirrored })
+}
+
+// drawnExtent is the range of all known values; 0 to 0 where there are none.
+func (m *Model) drawnExtent() (low, high, positive float64) {
+	low, high, positive = math.Inf(1), math.Inf(-1), math.Inf(1)
+	for i := range m.Curves {
+		c := &m.Curves[i]
+		for _, values := range [][]float64{c.Top, c.Low, c.High} {
+			for _, v := range values {
+				if !known(v) {
+					continue
+				}
+				low, high = math.Min(low, v), math.Max(high, v)
+				if v > 0 {
+					positive = math.Min(positive, v)
+				}
+			}
+		}
+	}
+	if math.IsInf(positive, 0) {
+		positive = 0
+	}
+	if low > high {
+		low, high = 0, 0
 	}
 	return low, high, positive
 }

@@ -17,8 +17,10 @@ type Picture struct {
 
 // Limits of a picture's size in pixels.
 const (
-	MinWidth, MinHeight = 200, 80
-	MaxWidth, MaxHeight = 4000, 4000
+	MinWidth  = 200
+	MinHeight = 80
+	MaxWidth  = 4000
+	MaxHeight = 4000
 )
 
 const (
