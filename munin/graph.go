@@ -302,7 +302,7 @@ func (f *Field) Set(attr, value string) error {
 			f.Draw = d
 		}
 	case "colour":
-		f.Colour = strings.TrimPrefix(value, "#")
+		f.Colour = strings.TrimLeft(value, "#")
 	case "cdef":
 		f.CDEF = value
 	case "negative":

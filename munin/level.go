@@ -93,7 +93,7 @@ func parseBound(text string) (v float64, ok bool, err error) {
 	}
 	v, err = strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || strings.ContainsAny(text, "xXpP_") {
-		return 0, false, fmt.Errorf("%q is not a number; write min:max, :max or min:", excerpt(text))
+		return 0, false, fmt.Errorf("%q is not a number; write min:max, min: or :max", excerpt(text))
 	}
 	return v, true, nil
 }

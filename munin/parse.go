@@ -83,7 +83,7 @@ func newParser(plugin string) *parser {
 
 func (p *parser) fault(text, format string, args ...any) {
 	if len(p.reply.Faults) >= MaxFaults {
-		p.dropped++
+		p.dropped = max(p.dropped+1, 2) // the one that gives its place to the count, too
 		p.reply.Faults[MaxFaults-1] = Fault{Plugin: p.plugin, Reason: fmt.Sprintf("%d more lines could not be used", p.dropped)}
 		return
 	}
@@ -164,8 +164,12 @@ func (p *parser) graph() *Graph {
 	return &p.reply.Graphs[len(p.reply.Graphs)-1]
 }
 
-func (p *parser) overLimit(value string) bool {
+func (p *parser) overLimit(attr, value string) bool {
 	p.attrs++
+	if len(attr) > MaxNameBytes {
+		p.fault(attr, "the name is longer than %d bytes", MaxNameBytes)
+		return true
+	}
 	if p.attrs > maxAttributes {
 		p.fault("", "more than %d attributes in one reply", maxAttributes)
 		return true
@@ -178,6 +182,7 @@ func (p *parser) overLimit(value string) bool {
 }
 
 func (p *parser) graphAttr(attr, value string) {
+	value = CleanText(value)
 	if value == "" {
 		if !p.config {
 			p.fault(attr, "want \"field.value number\"")
@@ -190,21 +195,26 @@ func (p *parser) graphAttr(attr, value string) {
 	attr = SanitiseField(attr)
 	g := p.graph()
 	said := p.current + "\x00" + attr
-	if g == nil || p.overLimit(value) || p.saidOn[said] {
+	if g == nil || p.overLimit(attr, value) || p.saidOn[said] {
 		return
 	}
 	p.saidOn[said] = true
-	if err := g.Set(attr, CleanText(value)); err != nil {
+	if err := g.Set(attr, value); err != nil {
 		p.fault(value, "%v", err)
 	}
 }
 
 func (p *parser) fieldAttr(field, attr, value string) {
+	value = CleanText(value)
 	if !p.config || value == "" {
 		return
 	}
 	g := p.graph()
-	if g == nil || p.overLimit(value) {
+	if g == nil || p.overLimit(attr, value) {
+		return
+	}
+	if i := strings.IndexFunc(attr, func(r rune) bool { return r > unicode.MaxASCII || !isNameByte(byte(r)) }); i >= 0 {
+		p.fault(field+"."+attr, "only letters, digits and -_:. are allowed in the name of an attribute")
 		return
 	}
 	name := SanitiseField(field)
@@ -224,7 +234,7 @@ func (p *parser) fieldAttr(field, attr, value string) {
 	if attr == "label" {
 		p.labels[p.current+"\x00"+name] = true
 	}
-	if err := f.Set(attr, CleanText(value)); err != nil {
+	if err := f.Set(attr, value); err != nil {
 		p.fault(value, "%s: %v", name, err)
 	}
 }

@@ -23,18 +23,7 @@ const MaxRange = 100 * 366 * 24 * time.Hour
 func ParseTime(text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if rest, ok := strings.CutPrefix(text, "now"); ok {
-		if rest == "" {
-			return now, nil
-		}
-		if d, err := ParseDuration(strings.TrimLeft(rest, "+-")); err == nil {
-			if rest[0] == '-' {
-				return now.Add(-d), nil
-			}
-			if rest[0] == '+' {
-				return now.Add(d), nil
-			}
-		}
-		return time.Time{}, fmt.Errorf("time %q: want now, now-24h, now-7d", excerpt(text))
+		return parseNow(rest, now)
 	}
 	if sec, err := strconv.ParseInt(text, 10, 64); err == nil && sec >= 0 && sec < 1<<36 {
 		return time.Unix(sec, 0).In(now.Location()), nil
@@ -47,6 +36,21 @@ func ParseTime(text string, now time.Time) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf("time %q: want now-24h, 2006-01-02, 2006-01-02T15:04 or seconds since 1970", excerpt(text))
+}
+
+// parseNow reads what follows "now": nothing, or a sign and a duration.
+func parseNow(rest string, now time.Time) (time.Time, error) {
+	if rest == "" {
+		return now, nil
+	}
+	d, err := ParseDuration(rest[1:])
+	switch {
+	case err == nil && rest[0] == '-':
+		return now.Add(-d), nil
+	case err == nil && rest[0] == '+':
+		return now.Add(d), nil
+	}
+	return time.Time{}, fmt.Errorf("time %q: want now, now-24h, now-7d", excerpt("now"+rest))
 }
 
 // ParseRange reads a range; an empty from is a day before to, an empty to is now.
@@ -78,7 +82,7 @@ func ParseRange(from, to string, now time.Time) (Range, error) {
 func ParseDuration(text string) (time.Duration, error) {
 	text = strings.TrimSpace(text)
 	bad := fmt.Errorf("duration %q: want a number with a unit, such as 30s, 5m, 24h, 7d, 2w or 1y", excerpt(text))
-	if text == "" {
+	if text == "" || strings.ContainsAny(text, "+-") {
 		return 0, bad
 	}
 	units := map[byte]time.Duration{'d': 24 * time.Hour, 'w': 7 * 24 * time.Hour, 'y': 365 * 24 * time.Hour}
