@@ -254,7 +254,7 @@ func (b *builder) scaled(name string) *columns {
 // into its neighbour. Nothing is missing there.
 func (c *columns) bridge() {
 	for i := 1; i+1 < len(c.avg); i++ {
-		if c.counts[i] == 0 && c.counts[i-1] > 0 && c.counts[i+1] > 0 && (c.counts[i-1] > 1 || c.counts[i+1] > 1) {
+		if c.counts[i] == 0 && c.counts[i-1] > 0 && c.counts[i+1] > 0 && (c.counts[i-1] == 2 || c.counts[i+1] == 2) {
 			c.avg[i] = (c.avg[i-1] + c.avg[i+1]) / 2
 			c.low[i], c.high[i] = c.avg[i], c.avg[i]
 		}

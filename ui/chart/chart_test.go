@@ -70,10 +70,10 @@ func series(field string, values ...float64) munin.Series {
 	return s
 }
 
-func model(t testing.TB, config string, all ...munin.Series) *chart.Model {
-	t.Helper()
+func model(tb testing.TB, config string, all ...munin.Series) *chart.Model {
+	tb.Helper()
 	r := munin.Range{From: start, To: start.Add(step * time.Duration(len(all[0].Buckets)))}
-	return chart.New(chart.Request{Host: "web1", Graph: parse(t, config), Series: all, Range: r, Interval: step, Now: r.To})
+	return chart.New(chart.Request{Host: "web1", Graph: parse(tb, config), Series: all, Range: r, Interval: step, Now: r.To})
 }
 
 func near(t *testing.T, what string, got, want float64) {

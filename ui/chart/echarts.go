@@ -179,7 +179,7 @@ func (m *Model) addSeries(line *charts.Line, live *Live, i int, theme Theme) {
 		width = 1.2
 		opacity := float32(0.45)
 		if c.Stack > 0 {
-			width, opacity = 0.1, 0.85
+			width, opacity = 1, 0.85
 		}
 		options = append(options, charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(opacity)}))
 	}

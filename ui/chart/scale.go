@@ -79,7 +79,7 @@ type Scale struct {
 func (m *Model) YScale(height float64) Scale {
 	low, high, filled := m.extent()
 	low, high = m.withRules(low, high)
-	count := math.Max(2, math.Floor(height/34))
+	count := math.Max(2, math.Floor(height/30))
 	s := Scale{Low: low, High: high}
 	if m.limits.log && filled > 0 {
 		return m.logScale(s, filled)

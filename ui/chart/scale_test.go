@@ -35,7 +35,7 @@ func TestTicksAreRoundInTheGraphsOwnPrefixes(t *testing.T) {
 	f("--base 1024", 3500, 175, "0 1Ki 2Ki 3Ki 4Ki")
 	f("-l 0 --upper-limit 100", 40, 175, "0 20 40 60 80 100")
 	f("-l0 -u=100", 40, 175, "0 20 40 60 80 100")
-	f("--rigid -u 30", 400, 100, "0 20")
+	f("--rigid -u 30", 400, 100, "0 10 20 30")
 	f("-u 1 -l 5", 4, 100, "0 2 4")
 	f("--base 1000", 93000, 60, "0 50k 100k")
 }

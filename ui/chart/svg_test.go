@@ -18,7 +18,8 @@ import (
 )
 
 // pictures are the draw types and oddities that each have their expected picture in testdata.
-func pictures(t testing.TB) map[string]*chart.Model {
+func pictures(tb testing.TB) map[string]*chart.Model {
+	tb.Helper()
 	spread := series("a", 10, 20, 15, unknown, 12, 14)
 	for i := range spread.Buckets {
 		if spread.Buckets[i].Count > 0 {
@@ -30,23 +31,23 @@ func pictures(t testing.TB) map[string]*chart.Model {
 		return "graph_title Two fields\ngraph_vlabel things\na.label first\nb.label second\n" + lines
 	}
 	return map[string]*chart.Model{
-		"line":       model(t, two(""), a, b),
-		"line3":      model(t, two("a.draw LINE3\nb.draw LINE2\n"), a, b),
-		"area":       model(t, two("a.draw AREA\nb.draw AREA\n"), a, b),
-		"stack":      model(t, two("a.draw AREA\nb.draw STACK\n"), a, b),
-		"areastack":  model(t, two("a.draw AREASTACK\nb.draw AREASTACK\n"), a, b),
-		"linestack":  model(t, two("a.draw LINESTACK1\nb.draw LINESTACK1\n"), a, b),
-		"negative":   model(t, two("b.graph no\na.negative b\na.draw AREA\n"), a, b),
-		"levels":     model(t, two("a.warning 18\na.critical 2:25\nb.line 6:cc00cc:target\n"), a, b),
-		"band":       model(t, "graph_title Band\na.label a\n", spread),
-		"base1024":   model(t, "graph_title Memory\ngraph_args --base 1024 -l 0 --upper-limit 4096000000\ngraph_vlabel Bytes\na.label used\na.draw AREA\n", series("a", 1e9, 2e9, 3e9)),
-		"log":        model(t, two("graph_args --logarithmic\n"), series("a", 1, 100, 20000), series("b", 0, 5, 7)),
-		"rigid":      model(t, two("graph_args -r -l 0 -u 12\n"), a, b),
-		"total":      model(t, two("graph_total sum of all\n"), a, b),
-		"alone":      model(t, two("b.draw AREA\n"), series("a", unknown, 5, unknown), series("b", unknown, 3, unknown)),
-		"empty":      model(t, two(""), series("a", unknown, unknown), series("b", unknown, unknown)),
-		"noscale":    model(t, two("graph_scale no\n"), series("a", 1500, 2500, 1200), series("b", 10, 20, 30)),
-		"outofrange": model(t, two("graph_args -r -u 5\n"), series("a", 1e300, -1e300, 3), series("b", 1, math.Inf(1), 2)),
+		"line":       model(tb, two(""), a, b),
+		"line3":      model(tb, two("a.draw LINE3\nb.draw LINE2\n"), a, b),
+		"area":       model(tb, two("a.draw AREA\nb.draw AREA\n"), a, b),
+		"stack":      model(tb, two("a.draw AREA\nb.draw STACK\n"), a, b),
+		"areastack":  model(tb, two("a.draw AREASTACK\nb.draw AREASTACK\n"), a, b),
+		"linestack":  model(tb, two("a.draw LINESTACK1\nb.draw LINESTACK1\n"), a, b),
+		"negative":   model(tb, two("b.graph no\na.negative b\na.draw AREA\n"), a, b),
+		"levels":     model(tb, two("a.warning 18\na.critical 2:25\nb.line 6:cc00cc:target\n"), a, b),
+		"band":       model(tb, "graph_title Band\na.label a\n", spread),
+		"base1024":   model(tb, "graph_title Memory\ngraph_args --base 1024 -l 0 --upper-limit 4096000000\ngraph_vlabel Bytes\na.label used\na.draw AREA\n", series("a", 1e9, 2e9, 3e9)),
+		"log":        model(tb, two("graph_args --logarithmic\n"), series("a", 1, 100, 20000), series("b", 0, 5, 7)),
+		"rigid":      model(tb, two("graph_args -r -l 0 -u 12\n"), a, b),
+		"total":      model(tb, two("graph_total sum of all\n"), a, b),
+		"alone":      model(tb, two("b.draw AREA\n"), series("a", unknown, 5, unknown), series("b", unknown, 3, unknown)),
+		"empty":      model(tb, two(""), series("a", unknown, unknown), series("b", unknown, unknown)),
+		"noscale":    model(tb, two("graph_scale no\n"), series("a", 1500, 2500, 1200), series("b", 10, 20, 30)),
+		"outofrange": model(tb, two("graph_args -r -u 5\n"), series("a", 1e300, -1e300, 3), series("b", 1, math.Inf(1), 2)),
 	}
 }
 
