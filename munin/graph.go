@@ -231,23 +231,15 @@ func (g *Graph) Source(host HostID, f *Field, interval time.Duration) Source {
 // Set gives the graph one of Munin's graph attributes from its text; one that Corbie does not interpret is
 // kept in Extra. The error says what was expected; the graph is then unchanged.
 func (g *Graph) Set(attr, value string) error {
+	if text := g.text(attr); text != nil {
+		*text = value
+		return nil
+	}
 	switch attr {
-	case "graph_title":
-		g.Title = value
-	case "graph_vlabel", "graph_vtitle":
-		g.VLabel = value
 	case "graph_category":
 		g.Category = strings.ToLower(value)
-	case "graph_info":
-		g.Info = value
-	case "graph_args":
-		g.Args = value
 	case "graph_order":
 		g.Order = strings.Fields(value)
-	case "graph_printf":
-		g.Printf = value
-	case "graph_total":
-		g.Total = value
 	case "host_name":
 		g.NodeName = strings.ToLower(value)
 	case "graph_period":
@@ -265,14 +257,38 @@ func (g *Graph) Set(attr, value string) error {
 		}
 		return setBool(&g.Hidden, attr, value, false)
 	case "update_rate":
-		rate, err := parseUpdateRate(value)
-		if err != nil {
-			return err
-		}
-		g.UpdateRate = rate
-		g.setExtra(attr, value)
+		return g.setUpdateRate(value)
 	default:
 		g.setExtra(attr, value)
+	}
+	return nil
+}
+
+func (g *Graph) setUpdateRate(value string) error {
+	rate, err := parseUpdateRate(value)
+	if err != nil {
+		return err
+	}
+	g.UpdateRate = rate
+	g.setExtra("update_rate", value)
+	return nil
+}
+
+// text is where an attribute that is plain text is kept, nil for every other.
+func (g *Graph) text(attr string) *string {
+	switch attr {
+	case "graph_title":
+		return &g.Title
+	case "graph_vlabel", "graph_vtitle":
+		return &g.VLabel
+	case "graph_info":
+		return &g.Info
+	case "graph_args":
+		return &g.Args
+	case "graph_printf":
+		return &g.Printf
+	case "graph_total":
+		return &g.Total
 	}
 	return nil
 }
@@ -287,24 +303,18 @@ func (g *Graph) setExtra(attr, value string) {
 // Set gives the field one of Munin's field attributes from its text; one that Corbie does not interpret is
 // kept in Extra. The error says what was expected; the field is then unchanged.
 func (f *Field) Set(attr, value string) error {
+	if text := f.text(attr); text != nil {
+		*text = value
+		return nil
+	}
 	var err error
 	switch attr {
-	case "label":
-		f.Label = value
 	case "type":
-		var t FieldType
-		if t, err = ParseFieldType(value); err == nil {
-			f.Type = t
-		}
+		err = setParsed(&f.Type, value, ParseFieldType)
 	case "draw":
-		var d Draw
-		if d, err = ParseDraw(value); err == nil {
-			f.Draw = d
-		}
+		err = setParsed(&f.Draw, value, ParseDraw)
 	case "colour":
 		f.Colour = strings.TrimLeft(value, "#")
-	case "cdef":
-		f.CDEF = value
 	case "negative":
 		f.Negative = SanitiseField(value)
 	case "graph":
@@ -320,17 +330,7 @@ func (f *Field) Set(attr, value string) error {
 	case "critical":
 		err = setBounds(&f.Critical, attr, value)
 	case "unknown_limit":
-		n, convErr := strconv.Atoi(value)
-		if convErr != nil || n < 1 {
-			return fmt.Errorf("unknown_limit %q: want a whole number from 1", excerpt(value))
-		}
-		f.UnknownLimit = n
-	case "info":
-		f.Info = value
-	case "extinfo":
-		f.ExtInfo = value
-	case "line":
-		f.Line = value
+		err = setParsed(&f.UnknownLimit, value, parseUnknownLimit)
 	default:
 		if f.Extra == nil {
 			f.Extra = make(map[string]string)
@@ -338,6 +338,40 @@ func (f *Field) Set(attr, value string) error {
 		f.Extra[attr] = value
 	}
 	return err
+}
+
+// text is where an attribute that is plain text is kept, nil for every other.
+func (f *Field) text(attr string) *string {
+	switch attr {
+	case "label":
+		return &f.Label
+	case "cdef":
+		return &f.CDEF
+	case "info":
+		return &f.Info
+	case "extinfo":
+		return &f.ExtInfo
+	case "line":
+		return &f.Line
+	}
+	return nil
+}
+
+// setParsed keeps what was there when the text cannot be read.
+func setParsed[T any](target *T, value string, parse func(string) (T, error)) error {
+	got, err := parse(value)
+	if err == nil {
+		*target = got
+	}
+	return err
+}
+
+func parseUnknownLimit(value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("unknown_limit %q: want a whole number from 1", excerpt(value))
+	}
+	return n, nil
 }
 
 func setBounds(b *Bounds, attr, value string) error {
