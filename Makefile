@@ -37,7 +37,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@./.ci/fuzz $(FUZZTIME)
 
 golden: ## rewrite the expected outputs; read the diff before you commit it
-	go test ./plugins ./ui/... ./alerts/... -update
+	go test ./plugins ./ui/chart ./ui/report ./alerts ./master/config -update
 
 clean: ## remove what was built and the data of make run
 	rm -rf bin var

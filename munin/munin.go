@@ -19,7 +19,7 @@ var (
 	// ErrAmbiguous says that a short name fits more than one host.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrInUse says that another process holds the data folder.
-	ErrInUse = errors.New("in use by another process")
+	ErrInUse = errors.New("only one master at a time can use it")
 )
 
 // HostID names a host by its group path and its name, joined by semicolons as Munin writes it:

@@ -63,8 +63,8 @@ type app struct {
 
 // newApp opens and wires a master in one straight line: its order is the order of what needs what. It starts nothing, and
 // closes again what it opened when a later step fails.
-func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logger) (a *app, err error) {
-	a = &app{log: log, conf: conf}
+func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logger) (_ *app, err error) {
+	a := &app{log: log, conf: conf}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())

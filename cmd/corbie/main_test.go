@@ -186,7 +186,7 @@ func startNode(t *testing.T, plugins string) string {
 	t.Helper()
 	address := freeAddress(t)
 	conf := filepath.Join(t.TempDir(), "node.conf")
-	writeFile(t, conf, "native no\nhost_name node.test\n", 0o644)
+	writeFile(t, conf, "native no\nhost_name node.test\nstatedir "+publicDir(t)+"\n", 0o644)
 	p := start(t, "corbie-node", nil, buildNode(t), "serve", "--config", conf, "--listen", address, "--servicedir", plugins)
 	p.waitFor(t, "listening")
 	return address
