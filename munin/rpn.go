@@ -112,9 +112,6 @@ func CompileCDEF(text string) (*CDEF, error) {
 	return c, nil
 }
 
-// String is the expression as it was written.
-func (c *CDEF) String() string { return c.text }
-
 // Names are the fields that the expression reads, each once, in the order in which they appear.
 func (c *CDEF) Names() []string { return slices.Clone(c.names) }
 
