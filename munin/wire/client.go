@@ -176,12 +176,6 @@ func (c *Client) List(node string) ([]string, error) {
 	return strings.Fields(line), nil
 }
 
-// Version is the node's answer to the version command, as text.
-func (c *Client) Version() (string, error) {
-	line, err := c.oneLine("version")
-	return Excerpt([]byte(line)), err
-}
-
 // oneLine asks a question that is answered with one line without a dot.
 func (c *Client) oneLine(command string) (string, error) {
 	word, _, _ := strings.Cut(command, " ")
@@ -263,16 +257,8 @@ func (c *Client) Ask(verb Verb, plugin string) error {
 // InFlight is the number of questions that were asked and not answered yet.
 func (c *Client) InFlight() int { return len(c.pending) }
 
-// Waiting names the plugin whose answer is the next to come, or, after an error, the one that was not answered.
-func (c *Client) Waiting() (plugin string, ok bool) {
-	if len(c.pending) == 0 {
-		return "", false
-	}
-	return c.pending[0].plugin, true
-}
-
 // Next waits for the answer to the oldest question. It returns an answer only after the node proved that it is
-// in step; with an error, the question that Waiting names was not answered.
+// in step; with an error, the oldest question was not answered.
 func (c *Client) Next() (Answer, error) {
 	if c.err != nil {
 		return Answer{}, c.err
