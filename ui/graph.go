@@ -89,7 +89,7 @@ func (s *Server) view(r *http.Request, graph string, most int) (*view, error) {
 	}
 	v.url = f.graphURL(h.ID, v.graph.Name)
 	if v.from == "" && v.to == "" {
-		v.from, v.to = periods()[0].From, "now"
+		v.from, v.to = periodsFor(h, f.now)[0].From, "now"
 	}
 	if v.span, err = munin.ParseRange(v.from, v.to, f.now); err != nil {
 		return nil, &badRequestError{err}
@@ -156,16 +156,17 @@ func (s *Server) graph(w http.ResponseWriter, r *http.Request, name string) erro
 	}
 	page.Data = rangeURL(withFormat(v.url, ".json"), v.from, orNow(v.to)) + "&live=1"
 	page.addLinks(v, f.now)
-	card := f.card(v.host, g, row.Problems, periods())
+	shown := periodsFor(v.host, f.now)
+	card := f.card(v.host, g, row.Problems, shown[:4])
 	page.Shots, page.Problems, page.Stale = card.Shots, card.Problems, card.Stale
 	for i := range page.Shots {
 		page.Shots[i].Width, page.Shots[i].Height = shotWidth, shotHeight
-		page.Shots[i].Src = pictureURL(v.url, periods()[i].From, "now", shotWidth, shotHeight, v.host.LastAnswer)
+		page.Shots[i].Src = pictureURL(v.url, shown[i].From, "now", shotWidth, shotHeight, v.host.LastAnswer)
 	}
 	page.addFields(v, row.Problems)
 	for i := range graphs {
 		if !graphs[i].Hidden && parentOf(graphs[i].Name, graphs) == g.Name {
-			page.Children = append(page.Children, f.card(v.host, &graphs[i], row.Problems, periods()[:2]))
+			page.Children = append(page.Children, f.card(v.host, &graphs[i], row.Problems, shown[:2]))
 		}
 	}
 	return s.render(w, r, http.StatusOK, "graph", page)
@@ -191,7 +192,7 @@ func (s *Server) rangeWords(span munin.Range) string {
 
 // addLinks makes the ways to other times and forms, all of which work without a script.
 func (p *GraphPage) addLinks(v *view, now time.Time) {
-	for _, period := range periods() {
+	for _, period := range periodsFor(v.host, now) {
 		p.Periods = append(p.Periods, RangeLink{
 			Text: period.Name, URL: rangeURL(v.url, period.From, "now"), Current: v.from == period.From && v.to == "now",
 			Title: "The last " + period.Name,

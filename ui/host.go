@@ -22,8 +22,22 @@ type Period struct {
 	From string // of the range; it ends now
 }
 
+// periods are those that Munin has.
 func periods() []Period {
 	return []Period{{"day", "now-30h"}, {"week", "now-8d"}, {"month", "now-33d"}, {"year", "now-400d"}}
+}
+
+// periodsFor begins with the period that shows most of a host: its last day, or less while it has not been known
+// for long, so that the first values are not a sliver at the edge.
+func periodsFor(h munin.Host, now time.Time) []Period {
+	switch age := now.Sub(h.FirstSeen); {
+	case h.FirstSeen.IsZero() || age > 6*time.Hour:
+		return periods()
+	case age > 15*time.Minute:
+		return append([]Period{{"hour", "now-75m"}}, periods()...)
+	default:
+		return append([]Period{{"10 minutes", "now-10m"}, {"hour", "now-75m"}}, periods()...)
+	}
 }
 
 // Shot is a picture on a page.
@@ -160,7 +174,7 @@ func (f *fleet) sections(h munin.Host, graphs []munin.Graph, problems []Problem)
 			section = &Section{Category: g.Category, Anchor: categoryAnchor(g.Category)}
 			byCategory[g.Category] = section
 		}
-		card := f.card(h, g, problems, periods()[:2])
+		card := f.card(h, g, problems, periodsFor(h, f.now)[:2])
 		for j := range graphs {
 			if parentOf(graphs[j].Name, graphs) == g.Name {
 				card.Children++

@@ -10,7 +10,7 @@ import (
 
 // parseTemplates makes one template set a page: the frame with that page's parts in it.
 func parseTemplates(a *assets) (map[string]*template.Template, error) {
-	funcs := template.FuncMap{"asset": a.path}
+	funcs := template.FuncMap{"asset": a.path, "sentence": sentence}
 	frame, err := template.New("frame.tmpl").Funcs(funcs).ParseFS(templateFiles, "templates/frame.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("parse the page frame: %w", err)

@@ -178,6 +178,20 @@ func TestTheGraphPageShowsWhatIsInsideAMultigraph(t *testing.T) {
 	}
 }
 
+func TestTheFirstMinutesOfAHostAreShownLarge(t *testing.T) {
+	f := uitest.New(time.Now())
+	for i := range f.Known {
+		f.Known[i].FirstSeen = f.Now.Add(-4 * time.Minute)
+	}
+	s := newServer(t, f)
+	d := open(t, s, "/h/files.example.com", http.StatusOK)
+	d.has("#g-cpu .period", "10 minutes")
+	d.has("#g-cpu .period", "hour")
+	d = open(t, s, "/h/files.example.com/cpu", http.StatusOK)
+	d.has(".periods [aria-current]", "10 minutes")
+	d.has(".periods a", "year")
+}
+
 func TestHTMLInAPluginsWordsIsShownAsText(t *testing.T) {
 	d := open(t, newServer(t, uitest.New(time.Now())), "/h/files.example.com/if_eth0", http.StatusOK)
 	d.has(".graph-info", "This graph shows the traffic of the eth0 network interface.")

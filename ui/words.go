@@ -109,6 +109,15 @@ func pathEscape(part string) string {
 	return escaped
 }
 
+// sentence ends a text with a full stop unless it has an end.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" || strings.IndexByte(".!?", s[len(s)-1]) >= 0 || strings.HasSuffix(s, "…") {
+		return s
+	}
+	return s + "."
+}
+
 // groupWords is a group path for people.
 func groupWords(group string) string { return strings.ReplaceAll(group, ";", " › ") }
 
