@@ -24,10 +24,7 @@ func (p *program) checkCommand() *cobra.Command {
 }
 
 func (p *program) check() error {
-	conf, err := p.loadConfig()
-	if err == nil {
-		err = conf.CheckListen(conf.Listen)
-	}
+	conf, err := p.loadConfig(config.Flags{})
 	if err != nil {
 		problems := config.Problems(err)
 		for _, line := range problems {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"corbie/master/config"
 	"corbie/master/poll"
 	"corbie/munin"
 )
@@ -36,7 +37,7 @@ session had to be given up or a plugin's answer could not be used.`,
 }
 
 func (p *program) poll(ctx context.Context, name string, flags pollFlags) error {
-	conf, err := p.loadConfig()
+	conf, err := p.loadConfig(config.Flags{})
 	if err != nil {
 		return err
 	}

@@ -22,15 +22,15 @@ const (
 )
 
 // loadConfig reads the configuration that was named, or the default one where it exists, or none.
-func (p *program) loadConfig() (*config.Config, error) {
+func (p *program) loadConfig(flags config.Flags) (*config.Config, error) {
 	name := p.configPath
 	if name == "" {
 		if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
-			return config.Parse("defaults", nil)
+			return config.Parse("defaults", nil, flags)
 		}
 		name = defaultConfig
 	}
-	return config.Load(name)
+	return config.Load(name, flags)
 }
 
 // dataFolder is the flag's, the configuration's, or the default, in this order.
@@ -53,7 +53,7 @@ type reader struct {
 func (p *program) openCatalog() (*reader, error) {
 	dir := p.dataDir
 	if dir == "" {
-		conf, err := p.loadConfig()
+		conf, err := p.loadConfig(config.Flags{})
 		if err != nil {
 			return nil, err
 		}

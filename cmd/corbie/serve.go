@@ -12,11 +12,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"corbie/master/config"
+	"corbie/munin"
 )
 
 type serveFlags struct {
-	listen  string
-	verbose bool
+	listen   string
+	interval string
+	verbose  bool
+}
+
+func (f serveFlags) config() (config.Flags, error) {
+	flags := config.Flags{Listen: f.listen}
+	if f.interval != "" {
+		var err error
+		if flags.Interval, err = munin.ParseDuration(f.interval); err != nil {
+			return flags, usageError{fmt.Errorf("--interval: %w", err)}
+		}
+	}
+	if err := flags.Check(); err != nil {
+		return flags, usageError{err}
+	}
+	return flags, nil
 }
 
 func (p *program) serveCommand() *cobra.Command {
@@ -33,21 +49,18 @@ It prints the address of the pages on stdout and logs to stderr.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), flags) },
 	}
 	cmd.Flags().StringVar(&flags.listen, "listen", "", "address of the pages (default: listen in the configuration, else 127.0.0.1:8080)")
+	cmd.Flags().StringVar(&flags.interval, "interval", "",
+		"time between two polls of hosts and groups without one of their own (default: interval in the configuration, else 5m)")
 	cmd.Flags().BoolVar(&flags.verbose, "verbose", false, "log every poll")
 	return cmd
 }
 
 func (p *program) serve(ctx context.Context, flags serveFlags) error {
-	read := func() (*config.Config, error) {
-		conf, err := p.loadConfig()
-		if err != nil {
-			return nil, err
-		}
-		if flags.listen != "" {
-			conf.Listen = flags.listen
-		}
-		return conf, conf.CheckListen(conf.Listen)
+	configFlags, err := flags.config()
+	if err != nil {
+		return err
 	}
+	read := func() (*config.Config, error) { return p.loadConfig(configFlags) }
 	conf, err := read()
 	if err != nil {
 		return err

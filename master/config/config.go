@@ -103,9 +103,32 @@ const (
 	silentIntervals    = 3
 )
 
+// Flags are settings of the command line that win over those of the file.
+type Flags struct {
+	Listen   string        // empty: what the file says
+	Interval time.Duration // 0: what the file says; groups and hosts with an interval of their own keep it
+}
+
+func (f Flags) apply(c *Config) {
+	if f.Listen != "" {
+		c.Listen = f.Listen
+	}
+	if f.Interval != 0 {
+		c.Interval = f.Interval
+	}
+}
+
+// Check says what is wrong with the flags.
+func (f Flags) Check() error {
+	if f.Interval != 0 && (f.Interval < minInterval || f.Interval > maxInterval) {
+		return fmt.Errorf("interval %v: want %v to %v", f.Interval, minInterval, maxInterval)
+	}
+	return nil
+}
+
 // Load reads a file and the password files that it names, which are taken relative to its folder. An error of
 // type *Error says all that is wrong.
-func Load(path string) (*Config, error) {
+func Load(path string, flags Flags) (*Config, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
@@ -115,7 +138,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return parse(path, text, func(name string) (string, error) {
+	return parse(path, text, flags, func(name string) (string, error) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
@@ -125,8 +148,8 @@ func Load(path string) (*Config, error) {
 
 // Parse reads a configuration from its text; name is used in messages. Files that it names are not read. An empty
 // text is the configuration without a host.
-func Parse(name string, text []byte) (*Config, error) {
-	return parse(name, text, nil)
+func Parse(name string, text []byte, flags Flags) (*Config, error) {
+	return parse(name, text, flags, nil)
 }
 
 func readSecret(name string) (string, error) {
@@ -151,8 +174,8 @@ func readSecret(name string) (string, error) {
 	return secret, nil
 }
 
-func parse(name string, text []byte, secrets func(string) (string, error)) (*Config, error) {
-	r := &reader{name: name, secretFile: secrets}
+func parse(name string, text []byte, flags Flags, secrets func(string) (string, error)) (*Config, error) {
+	r := &reader{name: name, flags: flags, secretFile: secrets}
 	conf := r.read(text)
 	if len(r.problems) == 0 {
 		return conf, nil
@@ -197,6 +220,7 @@ func (r *reader) read(text []byte) *Config {
 	if root, ok := r.document(text); ok {
 		r.mapping(root, "", keys)
 	}
+	r.flags.apply(c)
 	if err := c.CheckListen(c.Listen); err != nil {
 		r.problem(listenLine, "%v", err)
 	}

@@ -37,7 +37,7 @@ func golden(t *testing.T, name, got string) {
 
 func parse(t *testing.T, text string) *config.Config {
 	t.Helper()
-	c, err := config.Parse("corbie.yml", []byte(text))
+	c, err := config.Parse("corbie.yml", []byte(text), config.Flags{})
 	if err != nil {
 		t.Fatalf("%v\nin:\n%s", err, text)
 	}
@@ -46,7 +46,7 @@ func parse(t *testing.T, text string) *config.Config {
 
 func parseError(t *testing.T, text string) string {
 	t.Helper()
-	_, err := config.Parse("corbie.yml", []byte(text))
+	_, err := config.Parse("corbie.yml", []byte(text), config.Flags{})
 	if err == nil {
 		t.Fatalf("no error in:\n%s", text)
 	}
@@ -54,7 +54,7 @@ func parseError(t *testing.T, text string) string {
 }
 
 func TestTheReferenceFileIsValidAndShowsTheDefaults(t *testing.T) {
-	c, err := config.Load("testdata/corbie.yml")
+	c, err := config.Load("testdata/corbie.yml", config.Flags{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestTheReferenceFileIsValidAndShowsTheDefaults(t *testing.T) {
 }
 
 func TestTheReferenceFileGivesTheseHosts(t *testing.T) {
-	c, err := config.Load("testdata/corbie.yml")
+	c, err := config.Load("testdata/corbie.yml", config.Flags{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestTheReferenceFileNamesEveryKey(t *testing.T) {
 }
 
 func TestEveryErrorIsToldAtOnceWithItsLine(t *testing.T) {
-	_, err := config.Load("testdata/bad.yml")
+	_, err := config.Load("testdata/bad.yml", config.Flags{})
 	var all *config.Error
 	if !errors.As(err, &all) {
 		t.Fatalf("error %v", err)
@@ -327,7 +327,7 @@ func TestPasswordFilesAreReadBesideTheConfiguration(t *testing.T) {
 		}
 	}
 	write("corbie.yml", "receivers:\n  - name: a\n    webhook:\n      url_file: url\n")
-	load := func() (*config.Config, error) { return config.Load(filepath.Join(dir, "corbie.yml")) }
+	load := func() (*config.Config, error) { return config.Load(filepath.Join(dir, "corbie.yml"), config.Flags{}) }
 	write("url", "https://chat.example.com/x\n")
 	c, err := load()
 	if err != nil || string(c.Receivers[0].Webhook.URL) != "https://chat.example.com/x" {
@@ -345,7 +345,7 @@ func TestPasswordFilesAreReadBesideTheConfiguration(t *testing.T) {
 	if _, err := load(); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("missing: %v", err)
 	}
-	if _, err := config.Load(filepath.Join(dir, "none.yml")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := config.Load(filepath.Join(dir, "none.yml"), config.Flags{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no configuration: %v", err)
 	}
 }
@@ -413,7 +413,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("levels: [{match: \"*:*.*\", warning: 1:2}]"))
 	f.Add([]byte("a: &a [*a, *a]\nhosts: *a\n? [x]\n: y\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := config.Parse("f.yml", text)
+		c, err := config.Parse("f.yml", text, config.Flags{})
 		if err != nil {
 			for _, line := range config.Problems(err) {
 				if !strings.HasPrefix(line, "f.yml") {
@@ -431,4 +431,21 @@ func FuzzParse(f *testing.F) {
 			target.Override(graph())
 		}
 	})
+}
+
+func TestFlagsWinOverTheFile(t *testing.T) {
+	text := []byte("interval: 1m\nlisten: 0.0.0.0:80\nhosts:\n  a: 127.0.0.1\n  b: {address: 127.0.0.1, interval: 2m, node_name: x}\n")
+	if _, err := config.Parse("corbie.yml", text, config.Flags{}); err == nil {
+		t.Error("pages for everybody are served without being asked for")
+	}
+	conf, err := config.Parse("corbie.yml", text, config.Flags{Listen: "127.0.0.1:81", Interval: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conf.Listen != "127.0.0.1:81" || conf.Hosts[0].Interval != 10*time.Second || conf.Hosts[1].Interval != 2*time.Minute {
+		t.Errorf("listen %s, intervals %v and %v", conf.Listen, conf.Hosts[0].Interval, conf.Hosts[1].Interval)
+	}
+	if err := (config.Flags{Interval: time.Millisecond}).Check(); err == nil {
+		t.Error("an interval of a millisecond is accepted")
+	}
 }

@@ -26,6 +26,7 @@ type node = yaml.Node
 // reader collects what is wrong while it takes the YAML tree apart.
 type reader struct {
 	name       string
+	flags      Flags
 	secretFile func(path string) (string, error) // nil: files are not read
 	problems   []Problem
 	warnings   []string
