@@ -227,6 +227,8 @@ type CapacityPage struct {
 	At    *Moment
 	Years string
 	Rows  []FindingRow
+	// Waiting are those without a forecast yet.
+	Waiting []FindingRow
 }
 
 func (s *Server) capacity(w http.ResponseWriter, r *http.Request) error {
@@ -242,7 +244,11 @@ func (s *Server) capacity(w http.ResponseWriter, r *http.Request) error {
 			page.Known, page.At = true, moment(report.At, f.now)
 			page.Years = munin.FormatDuration(report.Horizon)
 			for _, finding := range report.Findings {
-				page.Rows = append(page.Rows, f.finding(finding))
+				if row := f.finding(finding); finding.Verdict == munin.TooLittleData {
+					page.Waiting = append(page.Waiting, row)
+				} else {
+					page.Rows = append(page.Rows, row)
+				}
 			}
 		case !isNotFound(err):
 			return fmt.Errorf("read the capacity report: %w", err)

@@ -254,7 +254,7 @@ func TestTheCapacityReportIsATable(t *testing.T) {
 	d := open(t, newServer(t, f), "/capacity", http.StatusOK)
 	d.has("tr.critical", "■ filling files.example.com /srv")
 	d.has("tr.warning", "34 %")
-	d.has("tr.unknown", "9 days of values; a forecast from 3 December on")
+	d.has(".waiting tr", "9 days of values; a forecast from 3 December on")
 	f.Capacity = nil
 	open(t, newServer(t, f), "/capacity", http.StatusOK).has(".empty", "corbie report capacity")
 }
