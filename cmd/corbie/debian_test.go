@@ -176,7 +176,7 @@ func (c *comparison) judge(plugin string, got, was, is float64, kind string) str
 	low, high := math.Min(was, is), math.Max(was, is)
 	room := own
 	if kind == "GAUGE" {
-		room += 3*(high-low) + 0.05*high
+		room += 3*(high-low) + 0.25*high
 	}
 	if got < low-room || got > high+room {
 		return fmt.Sprintf("the %s is stored as %v, munin-run says %v before and %v after", kind, got, was, is)
