@@ -23,6 +23,8 @@ type Settings struct {
 	HostName string
 	Timeout  time.Duration
 	Env      map[string]string
+	// DisableAutoconf keeps "corbie-node configure" from asking the plugin whether it is of use; nil when not said.
+	DisableAutoconf *bool
 }
 
 // PluginConf is the whole of plugin-conf.d: settings by the name of a section, which is a plugin's name or
@@ -135,7 +137,12 @@ func (s *Settings) set(line string) error {
 		if err := setSeconds(&s.Timeout, value); err != nil {
 			return fmt.Errorf("timeout %w", err)
 		}
-	case "update_rate", "disable_autoconf":
+	case "disable_autoconf":
+		s.DisableAutoconf = new(bool)
+		if err := setBool(s.DisableAutoconf, value); err != nil {
+			return fmt.Errorf("disable_autoconf %w", err)
+		}
+	case "update_rate":
 		// Known, and used by nothing that runs plugins.
 	default:
 		return s.setEnv(key, value)
@@ -204,6 +211,9 @@ func (s *Settings) fill(other Settings) {
 	}
 	if s.Timeout == 0 {
 		s.Timeout = other.Timeout
+	}
+	if s.DisableAutoconf == nil {
+		s.DisableAutoconf = other.DisableAutoconf
 	}
 	for key, value := range other.Env {
 		if _, said := s.Env[key]; said {

@@ -103,12 +103,26 @@ func TestLaterTextOfTheSameSectionWins(t *testing.T) {
 	}
 }
 
+func TestAutoconfIsDisabledForOneOrMany(t *testing.T) {
+	c := parsePluginConf(t, "[*]\nuser x\n[snmp_*]\ndisable_autoconf yes\n[snmp_here]\ndisable_autoconf off\n")
+	for plugin, want := range map[string]string{"snmp_there": "yes", "snmp_here": "no", "cpu": "not said"} {
+		got := "not said"
+		if disabled := c.For(plugin).DisableAutoconf; disabled != nil {
+			got = map[bool]string{true: "yes", false: "no"}[*disabled]
+		}
+		if got != want {
+			t.Errorf("%s: disabled is %s, want %s", plugin, got, want)
+		}
+	}
+}
+
 func TestAMistakeCostsTheRestOfItsFile(t *testing.T) {
 	for name, bad := range map[string]string{
 		"an unknown directive":   "usr nobody",
 		"the old form of env":    "env KEY=value",
 		"a line without value":   "user",
 		"a timeout that is none": "timeout soon",
+		"neither yes nor no":     "disable_autoconf maybe",
 		"two stars":              "[*a*]",
 		"a star in the middle":   "[a*b]",
 		"an env without name":    "env. x",
