@@ -38,7 +38,10 @@ timeout 30
 update_rate 60
 disable_autoconf yes
 `)
+	disabled := true
 	want := node.Settings{
+		DisableAutoconf: &disabled,
+
 		User:     "Debian-exim",
 		Groups:   []runner.Group{{Name: "adm"}, {Name: "Debian-exim", Optional: true}, {Name: "daemon"}},
 		Command:  []string{"nice", "-n", "10", "%c"},
