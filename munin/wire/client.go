@@ -29,11 +29,13 @@ type Client struct {
 	opts    ClientOptions
 	in      *timedReader
 	buf     *bufio.Reader
-	conn    net.Conn
+	conn    net.Conn // encrypted after StartTLS
 	pending []question
 	capLine string // the node's answer to capCommand, with which it proves to be in step
 	err     error
 	done    time.Time // when the last answer was complete
+
+	encrypted bool
 }
 
 type question struct {
@@ -153,8 +155,8 @@ func (c *Client) Cap() ([]string, error) {
 	}
 	c.done = time.Now()
 	c.capLine = string(bytes.TrimSpace(line))
-	if strings.HasPrefix(c.capLine, "# I require TLS") {
-		return nil, c.fail("cap", ErrOutOfStep, "the node wants TLS", nil)
+	if strings.HasPrefix(c.capLine, tlsRequired) {
+		return nil, c.fail("cap", ErrTLS, "the node wants TLS; set tls for this host", nil)
 	}
 	words := strings.Fields(c.capLine)
 	if len(words) == 0 || words[0] != "cap" {
@@ -397,10 +399,12 @@ func (c *Client) line(asked string) ([]byte, error) {
 
 func (c *Client) readFailed(asked string, err error) error {
 	switch {
+	case c.refused(asked, err):
+		return c.fail(asked, ErrTLS, refusedAfterwards, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		detail, kind := c.in.expired(asked)
 		return c.fail(asked, kind, detail, nil)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), c.encrypted && errors.Is(err, io.ErrUnexpectedEOF):
 		return c.fail(asked, ErrHungUp, "", nil)
 	}
 	return c.fail(asked, ErrHungUp, "", err)
@@ -415,8 +419,11 @@ func (c *Client) write(asked, text string) error {
 		return c.fail(asked, ErrHungUp, "", err)
 	}
 	if _, err := io.WriteString(c.conn, text); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return c.fail(asked, ErrSilent, "it does not read what is asked", nil)
+		case c.refused(asked, err):
+			return c.fail(asked, ErrTLS, refusedAfterwards, err)
 		}
 		return c.fail(asked, ErrHungUp, "", err)
 	}

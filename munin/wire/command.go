@@ -14,6 +14,7 @@ const (
 	VerbConfig
 	VerbFetch
 	VerbVersion
+	VerbStartTLS
 	VerbQuit
 )
 
@@ -56,6 +57,10 @@ func ParseCommand(line string) Command {
 		return Command{Verb: VerbFetch, Arg: arg}
 	case "version":
 		return Command{Verb: VerbVersion}
+	case "starttls":
+		if len(words) == 1 {
+			return Command{Verb: VerbStartTLS}
+		}
 	case "quit", ".":
 		return Command{Verb: VerbQuit}
 	}

@@ -50,14 +50,18 @@ type ServerOptions struct {
 	Idle    time.Duration // for one command line to arrive; 2 minutes
 	Write   time.Duration // for the client to take one answer; 1 minute
 	Session time.Duration // for the whole session; MaxSession
+	// TLS is how sessions are encrypted; nil means that the node does not know STARTTLS.
+	TLS *TLS
 	// Dropped is told of lines of a plugin's output that were left out; nil means nobody is.
 	Dropped func(plugin string, lines int)
 }
 
 // ServerConn is the node's side of one session.
 type ServerConn struct {
-	conn net.Conn
-	opts ServerOptions
+	conn   net.Conn
+	opts   ServerOptions
+	stream net.Conn // what is read and written: conn, or what STARTTLS made of it
+	secure bool
 
 	mu      sync.Mutex
 	drained bool
@@ -76,14 +80,14 @@ func NewServerConn(conn net.Conn, opts ServerOptions) *ServerConn {
 	if opts.Session <= 0 {
 		opts.Session = MaxSession
 	}
-	return &ServerConn{conn: conn, opts: opts, since: time.Now()}
+	return &ServerConn{conn: conn, stream: conn, opts: opts, since: time.Now()}
 }
 
 // Serve says the banner and answers commands, one after the other and each with one write, until the client
 // quits or closes, a limit is reached, the session is drained or ctx ends. It closes the connection. The error
 // is nil when the client ended the session.
 func (c *ServerConn) Serve(ctx context.Context, h Handler) error {
-	defer c.conn.Close()
+	defer c.hangUp()
 	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Session, ErrSessionOver)
 	defer cancel()
 	// A session that is over neither reads nor writes any more, whatever it waits for.
@@ -103,8 +107,10 @@ func (c *ServerConn) Serve(ctx context.Context, h Handler) error {
 			return c.explain(ctx, err)
 		}
 		command := ParseCommand(string(line))
-		if command.Verb == VerbQuit {
-			return nil
+		if handled, err := c.control(ctx, command, reader); err != nil {
+			return c.explain(ctx, err)
+		} else if handled {
+			continue
 		}
 		if command.Verb == VerbCap {
 			caps = command.Caps
@@ -123,6 +129,20 @@ func (c *ServerConn) Serve(ctx context.Context, h Handler) error {
 			return c.explain(ctx, err)
 		}
 	}
+}
+
+// control handles commands about the session itself. The error ends the session; io.EOF is an ordinary end.
+func (c *ServerConn) control(ctx context.Context, command Command, reader *bufio.Reader) (handled bool, err error) {
+	switch {
+	case c.wantsTLS(command):
+		_ = c.write([]byte(tlsRequired + "\n")) // It is over either way.
+		return true, errWantsTLS
+	case command.Verb == VerbStartTLS && c.opts.TLS != nil:
+		return true, c.startTLS(ctx, reader)
+	case command.Verb == VerbQuit:
+		return true, io.EOF
+	}
+	return false, nil
 }
 
 // readLine returns one line without its end. A last line that is ended by the client's closing counts, and
@@ -186,7 +206,7 @@ func (c *ServerConn) write(b []byte) error {
 	if err := c.conn.SetWriteDeadline(time.Now().Add(c.opts.Write)); err != nil {
 		return err
 	}
-	_, err := c.conn.Write(b)
+	_, err := c.stream.Write(b)
 	return err
 }
 
@@ -199,7 +219,11 @@ func (c *ServerConn) explain(ctx context.Context, err error) error {
 	drained := c.drained
 	c.mu.Unlock()
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, ErrTLS):
+		return err
+	case refusedByPeer(err):
+		return fmt.Errorf("%w: the master refused this side's certificate, or that there is none: %w", ErrTLS, err)
+	case errors.Is(err, io.EOF), c.secure && errors.Is(err, io.ErrUnexpectedEOF):
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded) && drained:
 		return ErrDrained
@@ -230,7 +254,7 @@ func (c *ServerConn) answer(ctx context.Context, h Handler, command Command, cap
 		return append(b, ".\n"...)
 	case VerbVersion:
 		return append(b, "munins node on "+c.opts.Name+" version: "+c.opts.Version+"\n"...)
-	case VerbUnknown, VerbQuit: // Quit never gets here.
+	case VerbUnknown, VerbStartTLS, VerbQuit: // Quit never gets here.
 	}
 	return append(b, unknownCommand...)
 }
