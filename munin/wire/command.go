@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Verb is what a client asks of a node.
 type Verb int
@@ -15,14 +18,18 @@ const (
 	VerbFetch
 	VerbVersion
 	VerbStartTLS
+	VerbSpoolFetch
 	VerbQuit
 )
 
 // Command is one line from a client, taken apart.
 type Command struct {
 	Verb Verb
-	// Arg is the node of list, lower-cased, or the plugin of config and fetch, as said; it may be empty.
+	// Arg is the node of list and spoolfetch, lower-cased, or the plugin of config and fetch, as said; it may be
+	// empty.
 	Arg string
+	// Since is the time of a spoolfetch, in seconds since 1970.
+	Since int64
 	// Caps is what the client of a cap command can do.
 	Caps Caps
 }
@@ -31,6 +38,7 @@ type Command struct {
 type Caps struct {
 	Multigraph  bool // several graphs from one plugin
 	DirtyConfig bool // values in the answer to config
+	Spool       bool // it names the node that it wants a spoolfetch of, where there are several
 }
 
 // ParseCommand takes a command line apart, with or without its line end. Commands are words in any case; what
@@ -61,10 +69,28 @@ func ParseCommand(line string) Command {
 		if len(words) == 1 {
 			return Command{Verb: VerbStartTLS}
 		}
+	case "spoolfetch":
+		return parseSpoolFetch(words[1:])
 	case "quit", ".":
 		return Command{Verb: VerbQuit}
 	}
 	return Command{}
+}
+
+// parseSpoolFetch reads a time, and a node after it if there is one.
+func parseSpoolFetch(words []string) Command {
+	if len(words) == 0 {
+		return Command{}
+	}
+	since, err := strconv.ParseInt(words[0], 10, 64)
+	if err != nil || since < 0 {
+		return Command{}
+	}
+	command := Command{Verb: VerbSpoolFetch, Since: since}
+	if len(words) > 1 {
+		command.Arg = strings.ToLower(words[1])
+	}
+	return command
 }
 
 func parseCaps(words []string) Caps {
@@ -75,6 +101,8 @@ func parseCaps(words []string) Caps {
 			caps.Multigraph = true
 		case "dirtyconfig":
 			caps.DirtyConfig = true
+		case "spool":
+			caps.Spool = true
 		}
 	}
 	return caps

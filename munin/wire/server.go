@@ -15,7 +15,7 @@ import (
 
 // Texts that a node says exactly as Munin's does, because masters know them.
 const (
-	capabilities   = "cap multigraph dirtyconfig\n"
+	capabilities   = "cap multigraph dirtyconfig"
 	unknownCommand = "# Unknown command. Try cap, list, nodes, config, fetch, version or quit\n"
 )
 
@@ -52,6 +52,8 @@ type ServerOptions struct {
 	Session time.Duration // for the whole session; MaxSession
 	// TLS is how sessions are encrypted; nil means that the node does not know STARTTLS.
 	TLS *TLS
+	// Spool is what the node keeps for masters that were away; nil: nothing.
+	Spool Spool
 	// Dropped is told of lines of a plugin's output that were left out; nil means nobody is.
 	Dropped func(plugin string, lines int)
 }
@@ -114,6 +116,12 @@ func (c *ServerConn) Serve(ctx context.Context, h Handler) error {
 		}
 		if command.Verb == VerbCap {
 			caps = command.Caps
+		}
+		if command.Verb == VerbSpoolFetch && c.opts.Spool != nil {
+			if err := c.spoolFetch(ctx, command); err != nil {
+				return c.explain(ctx, err)
+			}
+			continue
 		}
 		reply = c.answer(ctx, h, command, caps, reply[:0])
 		if ctx.Err() != nil {
@@ -237,7 +245,11 @@ func (c *ServerConn) explain(ctx context.Context, err error) error {
 func (c *ServerConn) answer(ctx context.Context, h Handler, command Command, caps Caps, b []byte) []byte {
 	switch command.Verb {
 	case VerbCap:
-		return append(b, capabilities...)
+		b = append(b, capabilities...)
+		if c.opts.Spool != nil && c.opts.Spool.Offers(ctx, caps) {
+			b = append(b, " spool"...)
+		}
+		return append(b, '\n')
 	case VerbList:
 		b = append(b, strings.Join(h.List(ctx, command.Arg, caps), " ")...)
 		return append(b, '\n')
@@ -254,7 +266,7 @@ func (c *ServerConn) answer(ctx context.Context, h Handler, command Command, cap
 		return append(b, ".\n"...)
 	case VerbVersion:
 		return append(b, "munins node on "+c.opts.Name+" version: "+c.opts.Version+"\n"...)
-	case VerbUnknown, VerbStartTLS, VerbQuit: // Quit never gets here.
+	case VerbUnknown, VerbStartTLS, VerbSpoolFetch, VerbQuit: // Quit never gets here.
 	}
 	return append(b, unknownCommand...)
 }
