@@ -219,10 +219,9 @@ func (s *Store) create(next *segment) (*os.File, error) {
 		if err == nil {
 			return file, nil
 		}
-		if !isFull(err) || len(s.segments) == 0 {
+		if !isFull(err) || !s.makeRoom() {
 			return nil, fmt.Errorf("begin a segment of the spool: %w", err)
 		}
-		s.dropOldest("the disk is full")
 		next.lost = s.lost
 	}
 }
@@ -244,30 +243,45 @@ func (s *Store) tryCreate(next *segment) (*os.File, error) {
 	return file, nil
 }
 
-// write appends whole records, and makes room for them when the disk is full: the oldest segments go.
+// write appends whole records. When the disk is full, the oldest segment goes first.
 func (s *Store) write(b []byte) error {
 	for {
 		err := s.tryWrite(b)
 		if err == nil {
 			s.current().size += int64(len(b))
-			s.dirty = true
+			s.dirty, s.roomAt = true, time.Time{}
 			s.expireSize()
 			return nil
 		}
 		// What follows the last whole record is written over by the next one, should this fail.
 		_ = s.file.Truncate(s.current().size)
-		if !isFull(err) || len(s.segments) == 1 && s.current().size == headerBytes {
+		if !isFull(err) {
 			return fmt.Errorf("write to the spool: %w", err)
 		}
-		if len(s.segments) == 1 {
+		if len(s.segments) == 1 && s.current().size > headerBytes {
 			// All that could go is what is written to. What is new is worth more.
 			if err := s.rotate(); err != nil {
 				return err
 			}
 			return errMoved
 		}
-		s.dropOldest("the disk is full")
+		if len(s.segments) == 1 || !s.makeRoom() {
+			return fmt.Errorf("write to the spool: %w", err)
+		}
 	}
+}
+
+// makeRoom drops the oldest segment when the disk is full. When that did not help, somebody else takes the room:
+// then the rest is kept for a while.
+func (s *Store) makeRoom() bool {
+	const patience = time.Minute
+	now := time.Now()
+	if len(s.segments) == 0 || !s.roomAt.IsZero() && now.Sub(s.roomAt) < patience {
+		return false
+	}
+	s.roomAt = now
+	s.dropOldest("the disk is full")
+	return true
 }
 
 func (s *Store) tryWrite(b []byte) error {

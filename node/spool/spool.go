@@ -69,6 +69,7 @@ type Store struct {
 	last     int64      // time of the newest record of the era, in seconds
 	sealed   int64      // no record will get this time or an earlier one, unless the clock steps back
 	nextID   uint64     // of the next segment
+	roomAt   time.Time  // when a segment was last dropped for a full disk, with no success yet
 	fetched  int64      // masters have said that they have everything up to this time
 	written  uint64     // samples ever written
 	lost     uint64     // samples that were dropped or could not be written before a master fetched them
