@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
 
 	"corbie/munin"
 )
@@ -15,21 +16,64 @@ import (
 // Points walks over the raw samples of one series, oldest first; a NaN is Munin's U. It is valid only during the call
 // that it was given to.
 type Points struct {
-	it chunkenc.Iterator
+	chunks   chunks.Iterator
+	it       chunkenc.Iterator
+	in       bool  // it is within a chunk
+	from, to int64 // in milliseconds, both inclusive
+	err      error
+}
+
+// start begins with another series. Walking over the chunks, and not over the merged samples that the TSDB offers, saves a
+// third of the time.
+func (p *Points) start(found storage.ChunkSeries) {
+	p.chunks = found.Iterator(p.chunks)
+	p.in, p.err = false, nil
 }
 
 // Next is the next sample; ok is false after the last one.
 func (p *Points) Next() (point munin.Point, ok bool) {
 	for {
-		switch p.it.Next() {
-		case chunkenc.ValNone:
+		if !p.in && !p.chunk() {
 			return munin.Point{}, false
+		}
+		switch p.it.Next() {
 		case chunkenc.ValFloat:
 			point.T, point.V = p.it.At()
+			if point.T < p.from {
+				continue
+			}
+			if point.T > p.to {
+				p.in = false
+				continue
+			}
 			return point, true
+		case chunkenc.ValNone:
+			p.in = false
+			if p.err = p.it.Err(); p.err != nil {
+				return munin.Point{}, false
+			}
 		default: // no histogram is ever written; whoever imported one has it skipped
 		}
 	}
+}
+
+// chunk goes on to the next chunk of the range; false after the last one.
+func (p *Points) chunk() bool {
+	for p.err == nil && p.chunks.Next() {
+		meta := p.chunks.At()
+		if meta.MaxTime < p.from {
+			continue
+		}
+		if meta.MinTime > p.to {
+			return false
+		}
+		p.it, p.in = meta.Chunk.Iterator(p.it), true
+		return true
+	}
+	if p.err == nil {
+		p.err = p.chunks.Err()
+	}
+	return false
 }
 
 // Scan reads the samples of several series in a range. It calls visit once for each of the ids that has any, with its
@@ -40,13 +84,18 @@ func (db *DB) Scan(ctx context.Context, ids []munin.SeriesID, r munin.Range, vis
 		return fmt.Errorf("read samples: %w", err)
 	}
 	defer done()
-	q, err := db.tsdb.Querier(r.From.UnixMilli(), r.To.UnixMilli()-1)
+	from, to := r.From.UnixMilli(), r.To.UnixMilli()-1
+	q, err := db.tsdb.ChunkQuerier(from, to)
 	if err != nil {
 		return fmt.Errorf("read samples: %w", err)
 	}
-	s := scanner{querier: q, visit: visit}
+	points := Points{from: from, to: to}
 	for _, want := range byGraph(ids) {
-		if err = s.graph(ctx, want); err != nil {
+		err = want.each(ctx, q, wholeChunks(from, to), func(i int, found storage.ChunkSeries) error {
+			points.start(found)
+			return errors.Join(visit(i, &points), points.err)
+		})
+		if err != nil {
 			err = fmt.Errorf("read samples of %s: %w", want.id, err)
 			break
 		}
@@ -91,15 +140,15 @@ func (w *wanted) matchers() []*labels.Matcher {
 	return m
 }
 
-type scanner struct {
-	querier storage.Querier
-	visit   func(int, *Points) error
-	points  Points // its iterator is used again for the next series
+// wholeChunks tells the TSDB not to cut chunks at the ends of the range: that would encode them anew. Both ends are inclusive.
+func wholeChunks(from, to int64) *storage.SelectHints {
+	return &storage.SelectHints{Start: from, End: to, DisableTrimming: true}
 }
 
-func (s *scanner) graph(ctx context.Context, w *wanted) error {
+// each finds the series of the graph and calls visit for each index that asks for one.
+func (w *wanted) each(ctx context.Context, q storage.ChunkQuerier, hints *storage.SelectHints, visit func(i int, found storage.ChunkSeries) error) error {
 	group := w.id.Host.Group()
-	set := s.querier.Select(ctx, false, nil, w.matchers()...)
+	set := q.Select(ctx, false, hints, w.matchers()...)
 	for set.Next() {
 		found := set.At()
 		lbls := found.Labels()
@@ -111,11 +160,7 @@ func (s *scanner) graph(ctx context.Context, w *wanted) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s.points.it = found.Iterator(s.points.it)
-			if err := s.visit(i, &s.points); err != nil {
-				return err
-			}
-			if err := s.points.it.Err(); err != nil {
+			if err := visit(i, found); err != nil {
 				return err
 			}
 		}
