@@ -19,6 +19,7 @@ const (
 	VerbVersion
 	VerbStartTLS
 	VerbSpoolFetch
+	VerbStatus
 	VerbQuit
 )
 
@@ -71,6 +72,8 @@ func ParseCommand(line string) Command {
 		}
 	case "spoolfetch":
 		return parseSpoolFetch(words[1:])
+	case "status":
+		return Command{Verb: VerbStatus}
 	case "quit", ".":
 		return Command{Verb: VerbQuit}
 	}

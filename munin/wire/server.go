@@ -54,6 +54,9 @@ type ServerOptions struct {
 	TLS *TLS
 	// Spool is what the node keeps for masters that were away; nil: nothing.
 	Spool Spool
+	// Status says how the plugins' last runs went, as munin.AppendPluginStates writes it; nil means that the node
+	// does not know the command, which no node of Munin's does.
+	Status func(ctx context.Context) []byte
 	// Dropped is told of lines of a plugin's output that were left out; nil means nobody is.
 	Dropped func(plugin string, lines int)
 }
@@ -266,6 +269,11 @@ func (c *ServerConn) answer(ctx context.Context, h Handler, command Command, cap
 		return append(b, ".\n"...)
 	case VerbVersion:
 		return append(b, "munins node on "+c.opts.Name+" version: "+c.opts.Version+"\n"...)
+	case VerbStatus:
+		if c.opts.Status != nil {
+			b, _ = AppendBody(b, c.opts.Status(ctx))
+			return append(b, ".\n"...)
+		}
 	case VerbUnknown, VerbStartTLS, VerbSpoolFetch, VerbQuit: // Quit never gets here.
 	}
 	return append(b, unknownCommand...)
