@@ -17,6 +17,7 @@ import (
 
 	"corbie/munin"
 	"corbie/munin/wire"
+	"corbie/node/spool"
 )
 
 const (
@@ -32,6 +33,8 @@ type Options struct {
 	Version string // of the program
 	// Environ is the environment that plugins inherit, as KEY=value.
 	Environ []string
+	// Spool keeps samples for masters that were away; nil: the node does not sample.
+	Spool *spool.Store
 	// ListWait is how long a list waits for plugins that have not yet said for whom they speak; 0: 10 seconds.
 	ListWait time.Duration
 	Log      *slog.Logger

@@ -57,6 +57,8 @@ type Config struct {
 	// Ineffective names the keys that Munin's node knows and this one does not use.
 	Ineffective []string
 
+	Sampling
+
 	folder string // MUNIN_CONFDIR
 	ports  []string
 	hosts  []string
@@ -96,6 +98,7 @@ func newConfig() *Config {
 		GlobalTimeout: wire.MaxSession,
 		MaxSessions:   256,
 		PluginUser:    "nobody",
+		Sampling:      newSampling(),
 	}
 }
 
@@ -144,7 +147,7 @@ func ParseConfig(name string, text []byte) (*Config, error) {
 			faults = append(faults, fmt.Errorf("%s: %s: %w", at, key, err))
 		}
 	}
-	for _, folder := range []*string{&c.ServiceDir, &c.SconfDir, &c.LibDir, &c.StateDir} {
+	for _, folder := range []*string{&c.ServiceDir, &c.SconfDir, &c.LibDir, &c.StateDir, &c.SpoolDir} {
 		if *folder != "" && !filepath.IsAbs(*folder) {
 			*folder = filepath.Join(filepath.Dir(name), *folder)
 		}
@@ -189,6 +192,9 @@ func (c *Config) set(at, key, value string) error {
 	if target := c.text(key); target != nil {
 		*target = value
 		return nil
+	}
+	if known, err := c.Sampling.set(key, value); known {
+		return err
 	}
 	switch key {
 	case "host":
@@ -310,7 +316,7 @@ func checkTLS(value string) error {
 func (c *Config) ignore(at, key string) error {
 	switch key {
 	case "background", "setsid", "log_level", "log_file", "pid_file", "reverse_lookups", "double_reverse_lookups",
-		"chroot", "proto", "ipv", "listen", "spooldir", "tls_private_key", "tls_certificate", "tls_ca_certificate",
+		"chroot", "proto", "ipv", "listen", "tls_private_key", "tls_certificate", "tls_ca_certificate",
 		"tls_verify_certificate", "tls_verify_depth", "tls_match":
 		if !slices.Contains(c.Ineffective, key) {
 			c.Ineffective = append(c.Ineffective, key)

@@ -22,6 +22,7 @@ type Settings struct {
 	Command  []string // words; %c stands for the plugin and its arguments
 	HostName string
 	Timeout  time.Duration
+	Rate     time.Duration // between two samples in the background; 0: as the plugin says
 	Env      map[string]string
 	// DisableAutoconf keeps "corbie-node configure" from asking the plugin whether it is of use; nil when not said.
 	DisableAutoconf *bool
@@ -143,11 +144,21 @@ func (s *Settings) set(line string) error {
 			return fmt.Errorf("disable_autoconf %w", err)
 		}
 	case "update_rate":
-		// Known, and used by nothing that runs plugins.
+		s.setRate(value)
 	default:
 		return s.setEnv(key, value)
 	}
 	return nil
+}
+
+// setRate reads how often a plugin is to be sampled. Munin's node takes anything and uses nothing of it, so that
+// what is no rate leaves it to the plugin.
+func (s *Settings) setRate(value string) {
+	const week = 7 * 24 * time.Hour
+	word, _, _ := cutBlank(value)
+	if setRange(&s.Rate, word, time.Second, week) != nil {
+		s.Rate = 0
+	}
 }
 
 func (s *Settings) setEnv(key, value string) error {
@@ -211,6 +222,9 @@ func (s *Settings) fill(other Settings) {
 	}
 	if s.Timeout == 0 {
 		s.Timeout = other.Timeout
+	}
+	if s.Rate == 0 {
+		s.Rate = other.Rate
 	}
 	if s.DisableAutoconf == nil {
 		s.DisableAutoconf = other.DisableAutoconf

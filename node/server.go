@@ -16,6 +16,7 @@ import (
 	"corbie/munin"
 	"corbie/munin/wire"
 	"corbie/node/runner"
+	"corbie/node/spool"
 )
 
 // drainTime is how long commands in progress may go on when the node stops.
@@ -26,6 +27,8 @@ type Server struct {
 	catalogue *Catalogue
 	version   string
 	log       *slog.Logger
+	store     *spool.Store   // nil: nothing is sampled
+	sampler   *spool.Sampler // of the same
 
 	mu       sync.Mutex
 	cfg      *Config
@@ -44,7 +47,7 @@ type session struct {
 func NewServer(cfg *Config, catalogue *Catalogue, opts Options) *Server {
 	return &Server{
 		catalogue: catalogue, version: opts.Version, log: opts.Log, cfg: cfg,
-		sessions: make(map[*session]struct{}),
+		sessions: make(map[*session]struct{}), store: opts.Spool, sampler: newSampler(cfg, catalogue, opts),
 	}
 }
 
@@ -57,6 +60,9 @@ func (s *Server) Reload(ctx context.Context, cfg *Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg = cfg
+	if s.sampler != nil {
+		s.sampler.Look()
+	}
 	return nil
 }
 
@@ -71,6 +77,9 @@ func (s *Server) Run(ctx context.Context, listeners []net.Listener) error {
 
 	var sessions, others sync.WaitGroup
 	others.Go(func() { _ = s.catalogue.Run(accepting) }) // It ends with accepting, and only so.
+	if s.sampler != nil {
+		others.Go(func() { _ = s.sampler.Run(accepting) }) // The same.
+	}
 	for _, listener := range listeners {
 		others.Go(func() { stopAccepting(s.accept(accepting, work, listener, &sessions)) })
 	}
@@ -153,7 +162,8 @@ func (s *Server) admit(conn net.Conn) *session {
 		return nil
 	}
 	one.conn = wire.NewServerConn(conn, wire.ServerOptions{
-		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout, Dropped: one.dropped,
+		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout,
+		Spool: s.spool(), Dropped: one.dropped,
 	})
 	s.sessions[one] = struct{}{}
 	return one
