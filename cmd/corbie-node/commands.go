@@ -44,7 +44,7 @@ func (p *program) command() *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitError{code: exitUsage, err: err} })
-	root.AddCommand(p.serveCommand(), p.runCommand(), p.listCommand(), &cobra.Command{
+	root.AddCommand(p.serveCommand(), p.runCommand(), p.listCommand(), p.configureCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, "corbie-node", version())
