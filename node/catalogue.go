@@ -44,7 +44,8 @@ type Options struct {
 type Catalogue struct {
 	opts Options
 	wake chan struct{} // tells Run that there is something to find out
-	runs chan struct{} // one for each script that runs
+	// pings ask Run to close the channel.
+	pings chan chan struct{}
 
 	mu      sync.Mutex
 	cfg     *Config
@@ -52,6 +53,7 @@ type Catalogue struct {
 	entries map[string]*entry
 	scanned time.Time
 	folders map[string]bool // state folders that were made
+	runs    chan struct{}   // one for each script that runs
 }
 
 // entry is one plugin with all that is known of it. The catalogue's lock guards what changes.
@@ -96,13 +98,11 @@ type Plugin struct {
 // logged, as one file more or less must not stop a node; the error says that the configuration itself cannot be
 // used.
 func NewCatalogue(ctx context.Context, cfg *Config, opts Options) (*Catalogue, error) {
-	const maxRuns = 64
 	if opts.ListWait <= 0 {
 		opts.ListWait = 10 * time.Second
 	}
 	c := &Catalogue{
-		opts: opts, wake: make(chan struct{}, 1), runs: make(chan struct{}, maxRuns),
-		folders: make(map[string]bool),
+		opts: opts, wake: make(chan struct{}, 1), pings: make(chan chan struct{}), folders: make(map[string]bool),
 	}
 	return c, c.Reload(ctx, cfg)
 }
@@ -122,6 +122,9 @@ func (c *Catalogue) Reload(ctx context.Context, cfg *Config) error {
 	}
 	c.mu.Lock()
 	c.cfg, c.conf, c.entries = cfg, conf, nil
+	if cap(c.runs) != cfg.PluginRuns {
+		c.runs = make(chan struct{}, cfg.PluginRuns) // What runs now is counted by the old one.
+	}
 	c.mu.Unlock()
 	c.rescan()
 	c.poke()

@@ -52,12 +52,13 @@ type Config struct {
 	LibDir, StateDir string
 	Native           NativeChoice
 
+	Transport
+	Sampling
+
 	// Warnings are lines that were ignored, with file and line.
 	Warnings []string
 	// Ineffective names the keys that Munin's node knows and this one does not use.
 	Ineffective []string
-
-	Sampling
 
 	folder string // MUNIN_CONFDIR
 	ports  []string
@@ -88,7 +89,7 @@ func (n NativeChoice) Has(name string) bool {
 func DefaultConfig() *Config {
 	c := newConfig()
 	c.hosts = []string{"127.0.0.1"}
-	c.finish(corbieFolder)
+	_ = c.finish(corbieFolder) // Defaults are right.
 	return c
 }
 
@@ -98,6 +99,7 @@ func newConfig() *Config {
 		GlobalTimeout: wire.MaxSession,
 		MaxSessions:   256,
 		PluginUser:    "nobody",
+		Transport:     newTransport(),
 		Sampling:      newSampling(),
 	}
 }
@@ -147,17 +149,17 @@ func ParseConfig(name string, text []byte) (*Config, error) {
 			faults = append(faults, fmt.Errorf("%s: %s: %w", at, key, err))
 		}
 	}
-	for _, folder := range []*string{&c.ServiceDir, &c.SconfDir, &c.LibDir, &c.StateDir, &c.SpoolDir} {
+	for _, folder := range []*string{&c.ServiceDir, &c.SconfDir, &c.LibDir, &c.StateDir, &c.SpoolDir, &c.TLS.Key, &c.TLS.Certificate, &c.TLS.CA} {
 		if *folder != "" && !filepath.IsAbs(*folder) {
 			*folder = filepath.Join(filepath.Dir(name), *folder)
 		}
 	}
-	c.finish(filepath.Dir(name))
+	faults = append(faults, c.finish(filepath.Dir(name)))
 	return c, errors.Join(faults...)
 }
 
 // finish works out what follows from what was said.
-func (c *Config) finish(folder string) {
+func (c *Config) finish(folder string) error {
 	if folder != muninFolder {
 		folder = corbieFolder
 	}
@@ -167,7 +169,7 @@ func (c *Config) finish(folder string) {
 		setDefault(&c.StateDir, "/var/lib/munin-node/plugin-state")
 	}
 	c.folder = folder
-	if len(c.hosts) == 0 {
+	if len(c.hosts) == 0 && !c.onlySocket {
 		c.hosts = []string{""}
 	}
 	if len(c.ports) == 0 {
@@ -178,6 +180,7 @@ func (c *Config) finish(folder string) {
 			c.Listen = append(c.Listen, net.JoinHostPort(host, port))
 		}
 	}
+	return c.Transport.finish(folder)
 }
 
 func setDefault(s *string, value string) {
@@ -192,6 +195,9 @@ func (c *Config) set(at, key, value string) error {
 	if target := c.text(key); target != nil {
 		*target = value
 		return nil
+	}
+	if known, err := c.Transport.set(key, value); known {
+		return err
 	}
 	if known, err := c.Sampling.set(key, value); known {
 		return err
@@ -215,8 +221,6 @@ func (c *Config) set(at, key, value string) error {
 		return setBool(&c.Paranoia, value)
 	case "native":
 		return c.setNative(value)
-	case "tls":
-		return checkTLS(value)
 	}
 	return c.ignore(at, key)
 }
@@ -243,10 +247,13 @@ func (c *Config) text(key string) *string {
 	case "statedir":
 		return &c.StateDir
 	}
-	return nil
+	return c.Transport.text(key)
 }
 
 func (c *Config) addHost(value string) error {
+	if taken, err := c.hostSocket(value); taken {
+		return err
+	}
 	host := strings.Trim(value, "[]")
 	if strings.ContainsAny(host, " \t/,") {
 		return fmt.Errorf("%q is not an address; repeat the key for several", clip(value))
@@ -301,23 +308,11 @@ func (c *Config) setNative(value string) error {
 	return nil
 }
 
-// checkTLS refuses to serve in the clear what the configuration wants encrypted.
-func checkTLS(value string) error {
-	switch strings.ToLower(value) {
-	case "disabled", "auto":
-		return nil
-	case "enabled", "paranoid":
-		return errors.New("this node cannot encrypt yet; listen on loopback and let masters come by ssh, or say \"tls disabled\"")
-	}
-	return fmt.Errorf("%q: want disabled, auto, enabled or paranoid", clip(value))
-}
-
 // ignore notes a key that has no effect.
 func (c *Config) ignore(at, key string) error {
 	switch key {
 	case "background", "setsid", "log_level", "log_file", "pid_file", "reverse_lookups", "double_reverse_lookups",
-		"chroot", "proto", "ipv", "listen", "tls_private_key", "tls_certificate", "tls_ca_certificate",
-		"tls_verify_certificate", "tls_verify_depth", "tls_match":
+		"chroot", "proto", "ipv", "listen":
 		if !slices.Contains(c.Ineffective, key) {
 			c.Ineffective = append(c.Ineffective, key)
 		}

@@ -94,7 +94,7 @@ native cpu, if_*
 }
 
 func TestAllMistakesAreNamedAtOnceWithTheirLines(t *testing.T) {
-	_, err := node.ParseConfig("node.conf", []byte("port 70000\nallow (\n\njusttext\ntimeout soon\nparanoia maybe\ncidr_allow nowhere\ntls paranoid\n"+
+	_, err := node.ParseConfig("node.conf", []byte("port 70000\nallow (\n\njusttext\ntimeout soon\nparanoia maybe\ncidr_allow nowhere\ntls on\n"+
 		"ignore_file [\nnative ../cpu\nmax_servers 0\nhost a b\nbad-key x\n"))
 	if err == nil {
 		t.Fatal("nothing is wrong")

@@ -74,6 +74,9 @@ type testNode struct {
 	log    *lockedBuffer
 	server *node.Server
 	stop   func() error
+
+	catalogue *node.Catalogue
+	opts      node.Options
 }
 
 // startNode starts a node named node1.example.com.
@@ -103,7 +106,7 @@ func startNode(t *testing.T, s setup) *testNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.server = node.NewServer(cfg, catalogue, opts)
+	n.server, n.catalogue, n.opts = node.NewServer(cfg, catalogue, opts), catalogue, opts
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

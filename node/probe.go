@@ -21,6 +21,9 @@ func (c *Catalogue) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case noticed := <-c.pings:
+			close(noticed)
+			continue
 		case <-c.wake:
 		}
 		for _, e := range c.startProbes() {

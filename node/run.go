@@ -124,9 +124,12 @@ func (c *Catalogue) runScript(ctx context.Context, cfg *Config, e *entry, reques
 			return Answer{ExitCode: 1, Err: err}
 		}
 	}
+	c.mu.Lock()
+	runs := c.runs
+	c.mu.Unlock()
 	select {
-	case c.runs <- struct{}{}:
-		defer func() { <-c.runs }()
+	case runs <- struct{}{}:
+		defer func() { <-runs }()
 	case <-ctx.Done():
 		return Answer{ExitCode: -1, Err: context.Cause(ctx)}
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,8 @@ type Server struct {
 	cfg      *Config
 	sessions map[*session]struct{}
 	logged   time.Time // when something was last said about a single client
+	rates    rates
+	loops    []*loop // that accept
 }
 
 // session is one master's conversation. It is what the protocol asks.
@@ -41,6 +44,7 @@ type session struct {
 	server *Server
 	conn   *wire.ServerConn
 	peer   string // address without port
+	from   netip.Addr
 }
 
 // NewServer makes the node's server on a catalogue. It starts nothing.
@@ -54,8 +58,18 @@ func NewServer(cfg *Config, catalogue *Catalogue, opts Options) *Server {
 // Reload takes another configuration for new sessions; those that run go on with the plugins as they are now.
 // The addresses to listen on stay as they are. After an error all is as before.
 func (s *Server) Reload(ctx context.Context, cfg *Config) error {
+	s.mu.Lock()
+	cfg.keepTLS(&s.cfg.Transport)
+	s.mu.Unlock()
+	warnings, err := cfg.CheckTLS()
+	if err != nil {
+		return err
+	}
 	if err := s.catalogue.Reload(ctx, cfg); err != nil {
 		return err
+	}
+	for _, warning := range warnings {
+		s.log.Warn("encryption is not as it should be", "reason", warning)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,8 +94,12 @@ func (s *Server) Run(ctx context.Context, listeners []net.Listener) error {
 	if s.sampler != nil {
 		others.Go(func() { _ = s.sampler.Run(accepting) }) // The same.
 	}
-	for _, listener := range listeners {
-		others.Go(func() { stopAccepting(s.accept(accepting, work, listener, &sessions)) })
+	loops := newLoops(listeners)
+	s.mu.Lock()
+	s.loops = loops
+	s.mu.Unlock()
+	for _, one := range loops {
+		others.Go(func() { stopAccepting(s.accept(accepting, work, one, &sessions)) })
 	}
 	<-accepting.Done()
 	for _, listener := range listeners {
@@ -109,7 +127,8 @@ func (s *Server) Run(ctx context.Context, listeners []net.Listener) error {
 }
 
 // accept lets masters in until the listener is closed. Sessions live as long as work does.
-func (s *Server) accept(ctx, work context.Context, listener net.Listener, sessions *sync.WaitGroup) error {
+func (s *Server) accept(ctx, work context.Context, l *loop, sessions *sync.WaitGroup) error {
+	listener := l.listener
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	pause := time.Duration(0)
 	for {
@@ -121,6 +140,9 @@ func (s *Server) accept(ctx, work context.Context, listener net.Listener, sessio
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept on %s: %w", listener.Addr(), err)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			l.beat()
+			continue
 		default:
 			// Too many open files, mostly: it passes.
 			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
@@ -155,14 +177,22 @@ func (s *Server) admit(conn net.Conn) *session {
 	}
 	one := &session{server: s}
 	if known {
-		one.peer = addr.String()
+		one.peer, one.from = addr.String(), neighbourhood(addr)
 	}
-	if len(s.sessions) >= s.cfg.MaxSessions && !s.makeRoom(one.peer) {
+	if !s.rates.allow(addr, s.cfg.PeerRate, time.Now()) {
+		s.refuse(conn, "connection refused: more than peer_rate in a minute", one.peer)
+		return nil
+	}
+	if s.count()[one.from] >= s.cfg.PeerSessions && !s.endOne(one.from, false) {
+		s.refuse(conn, "connection refused: more than peer_sessions at the same time", one.peer)
+		return nil
+	}
+	if len(s.sessions) >= s.cfg.MaxSessions && !s.makeRoom(one.from) {
 		s.refuse(conn, "connection refused: too many sessions", one.peer)
 		return nil
 	}
 	one.conn = wire.NewServerConn(conn, wire.ServerOptions{
-		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout,
+		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout, TLS: s.cfg.keys,
 		Spool: s.spool(), Dropped: one.dropped,
 	})
 	s.sessions[one] = struct{}{}
@@ -199,24 +229,35 @@ func peerOf(conn net.Conn) (netip.Addr, bool) {
 // it takes one from the client that has the most, the one that has waited longest for a command. When that
 // client has only busy ones, it loses the one at which nothing has moved for longest, but not for yet another
 // of its own. The lock is held.
-func (s *Server) makeRoom(peer string) bool {
-	count := map[string]int{peer: 0}
-	for one := range s.sessions {
-		count[one.peer]++
-	}
-	heaviest := peer
+func (s *Server) makeRoom(from netip.Addr) bool {
+	count := s.count()
+	heaviest := from
 	for other, n := range count {
 		if n > count[heaviest] {
 			heaviest = other
 		}
 	}
+	return s.endOne(heaviest, heaviest != from)
+}
+
+// count is how many sessions each client has. The lock is held.
+func (s *Server) count() map[netip.Addr]int {
+	count := make(map[netip.Addr]int)
+	for one := range s.sessions {
+		count[one.from]++
+	}
+	return count
+}
+
+// endOne ends a session of a client; one that is busy only when busy says so. The lock is held.
+func (s *Server) endOne(from netip.Addr, busy bool) bool {
 	var (
 		victim *session
 		oldest time.Time
 		idle   bool
 	)
 	for one := range s.sessions {
-		if one.peer != heaviest {
+		if one.from != from {
 			continue
 		}
 		since, waiting := one.conn.IdleSince()
@@ -224,7 +265,7 @@ func (s *Server) makeRoom(peer string) bool {
 			victim, oldest, idle = one, since, waiting
 		}
 	}
-	if victim == nil || !idle && heaviest == peer {
+	if victim == nil || !idle && !busy {
 		return false
 	}
 	if idle {

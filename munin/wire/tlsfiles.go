@@ -28,6 +28,7 @@ type TLS struct {
 	keys   tlsKeys
 	stamps [3]stamp
 	looked bool
+	hasCA  bool
 	keyErr error
 	caErr  error
 }
@@ -50,19 +51,21 @@ func NewTLS(settings TLSSettings) (*TLS, error) {
 // Settings are those that it was made of.
 func (t *TLS) Settings() TLSSettings { return t.settings }
 
-// TLSFileErrors say which of one side's files cannot be used. Nil means that all is well.
-type TLSFileErrors struct {
-	Key error // of key and certificate
-	CA  error // only when certificates are to be checked
+// TLSFiles say what is wrong with one side's files as they are now, and what is in use all the same.
+type TLSFiles struct {
+	Key    error // of key and certificate
+	CA     error // only when certificates are to be checked
+	HasKey bool  // one that could be read, now or before
+	HasCA  bool
 }
 
 // Check reads the files where they changed and says what is wrong with them now. A side without a key or a CA
 // can still be of use, unless it is paranoid.
-func (t *TLS) Check() TLSFileErrors {
+func (t *TLS) Check() TLSFiles {
 	t.refresh()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	faults := TLSFileErrors{Key: t.keyErr}
+	faults := TLSFiles{Key: t.keyErr, HasKey: t.keys.cert != nil, HasCA: t.hasCA}
 	if t.verifies() {
 		faults.CA = t.caErr
 	}
@@ -89,7 +92,7 @@ func (t *TLS) refresh() tlsKeys {
 	}
 	roots, err := readCAs(t.settings.CA)
 	if t.caErr = err; err == nil {
-		t.keys.roots = roots
+		t.keys.roots, t.hasCA = roots, true
 	}
 	return t.keys
 }
