@@ -119,11 +119,19 @@ func (p *program) fill(ctx context.Context, cfg *node.Config) {
 		cfg.StateDir = env["MUNIN_PLUGSTATE"]
 	}
 	if cfg.StateDir == "" {
-		cfg.StateDir = "/var/lib/corbie-node/plugin-state"
-		if home := env["HOME"]; os.Getuid() != 0 && home != "" {
-			cfg.StateDir = filepath.Join(home, ".local/state/corbie-node/plugin-state")
-		}
+		cfg.StateDir = stateFolder(env, "plugin-state")
 	}
+	if cfg.SpoolDir == "" {
+		cfg.SpoolDir = stateFolder(env, "spool")
+	}
+}
+
+// stateFolder is where the node keeps something of its own between two starts.
+func stateFolder(env map[string]string, name string) string {
+	if home := env["HOME"]; os.Getuid() != 0 && home != "" {
+		return filepath.Join(home, ".local/state/corbie-node", name)
+	}
+	return filepath.Join("/var/lib/corbie-node", name)
 }
 
 func (p *program) runCommand() *cobra.Command {

@@ -55,6 +55,9 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 		return err
 	}
 	options := node.Options{Native: nativePlugins(), Version: version(), Environ: withoutSystemd(p.environ), Log: log}
+	if options.Spool = node.OpenSpool(cfg, log); options.Spool != nil {
+		defer options.Spool.Close()
+	}
 	catalogue, err := node.NewCatalogue(ctx, cfg, options)
 	if err != nil {
 		return err
