@@ -53,6 +53,7 @@ type Catalogue struct {
 	entries map[string]*entry
 	scanned time.Time
 	folders map[string]bool // state folders that were made
+	states  recorder        // has a lock of its own
 	runs    chan struct{}   // one for each script that runs
 }
 

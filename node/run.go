@@ -73,12 +73,14 @@ func (c *Catalogue) run(ctx context.Context, e *entry, request Request) Answer {
 		timeout = 0
 	}
 	var answer Answer
+	began := time.Now()
 	if e.path == "" {
 		answer = c.runNative(ctx, e, request, timeout)
 	} else {
 		answer = c.runScript(ctx, cfg, e, request, timeout)
 	}
 	if ctx.Err() == nil {
+		c.states.record(e.name, request.Args, began, &answer)
 		c.complain(e, answer)
 	}
 	return answer
