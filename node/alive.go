@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,17 +16,41 @@ var errNotRunning = errors.New("the node accepts no connections")
 type loop struct {
 	listener net.Listener
 	beats    chan struct{} // one for each time that ping woke it
+	retired  atomic.Bool   // it is to end without that being a failure
 }
 
 // deadliner is what listeners of the network and of the file system have.
 type deadliner interface{ SetDeadline(t time.Time) error }
 
-func newLoops(listeners []net.Listener) []*loop {
-	loops := make([]*loop, 0, len(listeners))
-	for _, listener := range listeners {
-		loops = append(loops, &loop{listener: listener, beats: make(chan struct{}, 1)})
+func (s *Server) setStart(start func(*loop)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.start = start
+}
+
+// Listen makes a server that runs accept on these listeners and no others. It closes those that are not among
+// them; sessions go on.
+func (s *Server) Listen(listeners []net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var stay []*loop
+	for _, l := range s.loops {
+		if slices.Contains(listeners, l.listener) {
+			stay = append(stay, l)
+			continue
+		}
+		l.retired.Store(true)
+		_ = l.listener.Close() // Nobody waits for it any more.
 	}
-	return loops
+	for _, listener := range listeners {
+		if s.start == nil || slices.ContainsFunc(stay, func(l *loop) bool { return l.listener == listener }) {
+			continue
+		}
+		l := &loop{listener: listener, beats: make(chan struct{}, 1)}
+		stay = append(stay, l)
+		s.start(l)
+	}
+	s.loops = stay
 }
 
 // beat answers ping.

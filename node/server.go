@@ -36,7 +36,8 @@ type Server struct {
 	sessions map[*session]struct{}
 	logged   time.Time // when something was last said about a single client
 	rates    rates
-	loops    []*loop // that accept
+	loops    []*loop     // that accept
+	start    func(*loop) // starts one more; nil while the server does not run
 }
 
 // session is one master's conversation. It is what the protocol asks.
@@ -56,7 +57,7 @@ func NewServer(cfg *Config, catalogue *Catalogue, opts Options) *Server {
 }
 
 // Reload takes another configuration for new sessions; those that run go on with the plugins as they are now.
-// The addresses to listen on stay as they are. After an error all is as before.
+// The addresses to listen on are for Listen. After an error all is as before.
 func (s *Server) Reload(ctx context.Context, cfg *Config) error {
 	s.mu.Lock()
 	cfg.keepTLS(&s.cfg.Transport)
@@ -94,17 +95,17 @@ func (s *Server) Run(ctx context.Context, listeners []net.Listener) error {
 	if s.sampler != nil {
 		others.Go(func() { _ = s.sampler.Run(accepting) }) // The same.
 	}
-	loops := newLoops(listeners)
-	s.mu.Lock()
-	s.loops = loops
-	s.mu.Unlock()
-	for _, one := range loops {
-		others.Go(func() { stopAccepting(s.accept(accepting, work, one, &sessions)) })
-	}
+	s.setStart(func(one *loop) {
+		others.Go(func() {
+			if err := s.accept(accepting, work, one, &sessions); err != nil {
+				stopAccepting(err)
+			}
+		})
+	})
+	s.Listen(listeners)
 	<-accepting.Done()
-	for _, listener := range listeners {
-		_ = listener.Close() // Nobody waits for it any more.
-	}
+	s.setStart(nil)
+	s.Listen(nil)
 	others.Wait()
 	s.drain()
 	over := make(chan struct{})
@@ -137,6 +138,8 @@ func (s *Server) accept(ctx, work context.Context, l *loop, sessions *sync.WaitG
 		case err == nil:
 			pause = 0
 		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed) && l.retired.Load():
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept on %s: %w", listener.Addr(), err)
@@ -193,7 +196,7 @@ func (s *Server) admit(conn net.Conn) *session {
 	}
 	one.conn = wire.NewServerConn(conn, wire.ServerOptions{
 		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout, TLS: s.cfg.keys,
-		Spool: s.spool(), Status: s.status, Dropped: one.dropped,
+		Spool: s.spool(), Dropped: one.dropped,
 	})
 	s.sessions[one] = struct{}{}
 	return one

@@ -78,11 +78,11 @@ func TestFaultsInTheKeysAreToldWhenTheyMatter(t *testing.T) {
 		files(good, ca.File) + "tls paranoid\n": "",
 		files(missing, ca.File):                 "encrypted with the master's key or not at all",
 		"tls enabled\n":                         "encrypted with the master's key or not at all",
-		files(good, missing) + "tls_verify_certificate yes\n":                                            "cannot be checked",
-		files(good, ca.File) + "tls_verify_certificate yes\n":                                            "masters that show no certificate are let in",
-		files(good, ca.File) + "tls_match CN=x\n":                                                        "proves nothing",
-		files(missing, ca.File) + "tls paranoid\n":                                                       "error: tls paranoid: key: open",
-		files(good, missing) + "tls paranoid\n":                                                          "error: tls paranoid: CA certificate: open",
+		files(good, missing) + "tls_verify_certificate yes\n": "cannot be checked",
+		files(good, ca.File) + "tls_verify_certificate yes\n": "masters that show no certificate are let in",
+		files(good, ca.File) + "tls_match CN=x\n":             "proves nothing",
+		files(missing, ca.File) + "tls paranoid\n":            "error: tls paranoid: key: open",
+		files(good, missing) + "tls paranoid\n":               "error: tls paranoid: CA certificate: open",
 	} {
 		warnings, err := parseConfig(t, config).CheckTLS()
 		got := strings.Join(warnings, "\n")

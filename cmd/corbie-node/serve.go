@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"maps"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -43,14 +43,15 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 	if err != nil {
 		return err
 	}
-	if len(listen) == 0 {
-		listen = cfg.Listen
-	}
-	listeners, err := listenAll(ctx, listen)
+	addresses, err := p.listen(ctx, cfg, listen)
 	if err != nil {
 		return err
 	}
-	defer closeAll(listeners)
+	defer addresses.close()
+	warnings, err := cfg.CheckTLS() // While we may still read the key.
+	if err != nil {
+		return err
+	}
 	if err := becomeUser(ctx, cfg); err != nil {
 		return err
 	}
@@ -63,25 +64,38 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 		return err
 	}
 	reportConfig(log, cfg)
+	for _, warning := range warnings {
+		log.Warn("encryption is not as it should be", "reason", warning)
+	}
 	server := node.NewServer(cfg, catalogue, options)
+	listeners := addresses.listeners()
 	for _, listener := range listeners {
 		log.Info("listening", "address", listener.Addr().String(), "name", cfg.Name, "version", version())
 	}
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		log.Warn("cannot tell systemd that the node is ready", "err", err)
-	}
-	reloading, stopReloading := context.WithCancel(ctx)
-	defer stopReloading()
-	go p.reload(reloading, hangup, where, server)
+	manager := systemd{log: log}
+	manager.tell(daemon.SdNotifyReady)
+	beside, stop := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	others.Go(func() { manager.watch(beside, server) })
+	others.Go(func() {
+		p.reload(beside, hangup, func() error {
+			manager.reloading()
+			defer manager.tell(daemon.SdNotifyReady)
+			return p.readAnew(beside, where, server, addresses)
+		})
+	})
 	err = server.Run(ctx, listeners)
+	stop()
+	others.Wait()
+	manager.tell(daemon.SdNotifyStopping)
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
 }
 
-// reload takes the configuration anew at each hangup. One that is wrong changes nothing.
-func (p *program) reload(ctx context.Context, hangup <-chan os.Signal, where *folders, server *node.Server) {
+// reload reads the configuration anew at each hangup. One that is wrong changes nothing.
+func (p *program) reload(ctx context.Context, hangup <-chan os.Signal, read func() error) {
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	for {
 		select {
@@ -89,17 +103,35 @@ func (p *program) reload(ctx context.Context, hangup <-chan os.Signal, where *fo
 			return
 		case <-hangup:
 		}
-		cfg, err := p.configure(ctx, where)
-		if err == nil {
-			err = server.Reload(ctx, cfg)
-		}
-		if err != nil {
+		if err := read(); err != nil {
 			log.Error("the new configuration is wrong; the old one stays", "err", err)
 			continue
 		}
-		reportConfig(log, cfg)
 		log.Info("configuration read anew")
 	}
+}
+
+func (p *program) readAnew(ctx context.Context, where *folders, server *node.Server, addresses *listening) error {
+	cfg, err := p.configure(ctx, where)
+	if err != nil {
+		return err
+	}
+	before := maps.Clone(addresses.open)
+	if err := addresses.change(ctx, cfg); err != nil {
+		return err
+	}
+	if err := server.Reload(ctx, cfg); err != nil {
+		for address, listener := range addresses.open {
+			if before[address] == nil {
+				_ = listener.Close() // Nobody was served on it.
+			}
+		}
+		addresses.open = before
+		return err
+	}
+	server.Listen(addresses.listeners())
+	reportConfig(slog.New(slog.NewTextHandler(p.stderr, nil)), cfg)
+	return nil
 }
 
 func reportConfig(log *slog.Logger, cfg *node.Config) {
@@ -115,44 +147,6 @@ func reportConfig(log *slog.Logger, cfg *node.Config) {
 	if cfg.Access.OnlyLoopback() {
 		log.Info("only this machine may ask; let masters in with allow or cidr_allow")
 	}
-}
-
-// listenAll opens all addresses or none.
-func listenAll(ctx context.Context, addresses []string) ([]net.Listener, error) {
-	const keepAlive = time.Minute
-	var listeners []net.Listener
-	for _, address := range addresses {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			closeAll(listeners)
-			return nil, exitError{code: exitUsage, err: fmt.Errorf("listen on %q: want HOST:PORT, as in 127.0.0.1:4949", address)}
-		}
-		config := net.ListenConfig{KeepAlive: keepAlive}
-		listener, err := config.Listen(ctx, "tcp", address)
-		if err != nil {
-			closeAll(listeners)
-			return nil, listenError(address, err)
-		}
-		listeners = append(listeners, listener)
-	}
-	return listeners, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, listener := range listeners {
-		_ = listener.Close() // Nobody uses it any more.
-	}
-}
-
-func listenError(address string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("address %s is in use: another munin-node or corbie-node is running? Stop it or choose --listen", address)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("address %s: only root may listen on a port below 1024; choose another with --listen", address)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("address %s does not belong to this machine; choose another with --listen", address)
-	}
-	return fmt.Errorf("listen on %s: %w", address, err)
 }
 
 // becomeUser gives up root when the configuration says so.
