@@ -81,6 +81,14 @@ func TestMuninUpdatePollsEveryNativePluginWithoutComplaint(t *testing.T) {
 // runMuninUpdate polls the node once as a cron job would and returns the folder with what came of it.
 func runMuninUpdate(t *testing.T, addr string, account *user.User) string {
 	t.Helper()
+	dir, update := muninMaster(t, addr, account)
+	update()
+	return dir
+}
+
+// muninMaster is a Munin that polls the node at each call of the function, and the folder in which it works.
+func muninMaster(t *testing.T, addr string, account *user.User) (folder string, poll func()) {
+	t.Helper()
 	// The name of Munin's socket in it may have 108 characters, and those of the test's own folder are long.
 	dir, err := os.MkdirTemp("/tmp", "munin") //nolint:usetesting // see above
 	if err != nil {
@@ -116,8 +124,7 @@ func runMuninUpdate(t *testing.T, addr string, account *user.User) string {
 	write(t, config, folders, 0o644)
 	update()
 	write(t, config, folders+"[test;node1.example.com]\naddress 127.0.0.1\nport "+port+"\nuse_node_name yes\n", 0o644)
-	update()
-	return dir
+	return dir, update
 }
 
 // checkRRD wants one file for a field, of its type and with a value in it.
