@@ -36,7 +36,7 @@ var owners = map[string][]string{
 	"github.com/go-echarts/go-echarts":   {"ui/chart"},
 	"github.com/wneessen/go-mail":        {"alerts/route"},
 	"go.yaml.in/yaml":                    {"master/config"},
-	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node"},
+	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node", "cmd/corbie-fleet"},
 	"os/exec":                            {"node/runner", "alerts/route"},
 }
 
