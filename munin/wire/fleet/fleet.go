@@ -18,8 +18,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"corbie/munin"
 )
 
 // Options describe a fleet. Zero values mean the defaults.
@@ -281,7 +279,7 @@ func reset(conn net.Conn) {
 // WriteConfig writes a corbie.yml for a master of this fleet: a hundred nodes to a group.
 func (f *Fleet) WriteConfig(w io.Writer, port int, interval time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %d simulated nodes: corbie-fleet\ninterval: %s\nhosts:\n", f.opts.Nodes, munin.FormatDuration(interval))
+	fmt.Fprintf(&b, "# %d simulated nodes: corbie-fleet\ninterval: %ds\nhosts:\n", f.opts.Nodes, interval/time.Second)
 	for i := range f.opts.Nodes {
 		fmt.Fprintf(&b, "  %s: {address: \"%s\", group: g%03d}\n", f.Name(i), f.Address(i, port), i/100)
 	}
