@@ -30,6 +30,13 @@ func startNode(tb testing.TB, program string, args ...string) *daemon {
 	tb.Helper()
 	d := &daemon{ended: make(chan error, 1)}
 	d.cmd = exec.CommandContext(tb.Context(), program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	d.launch(tb)
+	return d
+}
+
+// launch starts the program and waits until it listens.
+func (d *daemon) launch(tb testing.TB) {
+	tb.Helper()
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -52,7 +59,6 @@ func startNode(tb testing.TB, program string, args ...string) *daemon {
 	case <-time.After(20 * time.Second):
 		tb.Fatalf("the node does not listen:\n%s", d.log())
 	}
-	return d
 }
 
 func (d *daemon) read(stderr io.Reader, addr chan<- string) {
