@@ -51,6 +51,7 @@ func (p *program) command() *cobra.Command {
 			return err
 		},
 	})
+	root.AddCommand(p.lintCommand())
 	return root
 }
 
@@ -136,37 +137,39 @@ func stateFolder(env map[string]string, name string) string {
 
 func (p *program) runCommand() *cobra.Command {
 	var (
-		where folders
-		debug bool
+		where          folders
+		debug, explain bool
 	)
 	c := &cobra.Command{
 		Use:   "run PLUGIN [config|autoconf|suggest]",
 		Short: "Run one plugin as the node would, and print what it says",
-		Long:  "run runs one plugin with the settings, the user and the environment that the node would give it, and prints what it says.\nWithout an argument the plugin prints values. The exit code is the plugin's.",
-		Args:  usage(cobra.MinimumNArgs(1)),
+		Long: "run runs one plugin with the settings, the user and the environment that the node would give it, and prints what it says.\nWithout an argument the plugin prints values. The exit code is the plugin's.\n" +
+			"PLUGIN is a name, or the path of a file. --explain shows all that came of the run, and what a master makes of it.",
+		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := p.configure(c.Context(), &where)
 			if err != nil {
 				return err
 			}
-			return p.runPlugin(c.Context(), cfg, node.Request{Plugin: args[0], Args: args[1:], Debug: debug, NoTimeout: true})
+			request := node.Request{Plugin: args[0], Args: args[1:], Debug: debug, NoTimeout: true}
+			if explain {
+				return p.explain(c.Context(), cfg, args[0], request)
+			}
+			return p.runPlugin(c.Context(), cfg, request)
 		},
 	}
 	where.bind(c)
 	c.Flags().BoolVar(&debug, "debug", false, "set MUNIN_DEBUG for the plugin")
+	c.Flags().BoolVarP(&explain, "explain", "v", false, "print output, errors, exit code, duration and what a master understands")
 	return c
 }
 
 func (p *program) runPlugin(ctx context.Context, cfg *node.Config, request node.Request) error {
-	options := node.Options{Native: nativePlugins(), Version: version(), Environ: p.environ, Log: slog.New(slog.DiscardHandler)}
-	catalogue, err := node.NewCatalogue(ctx, cfg, options)
+	w, err := p.openPlugin(ctx, cfg, request.Plugin)
 	if err != nil {
 		return err
 	}
-	answer := catalogue.RunPlugin(ctx, request)
-	if errors.Is(answer.Err, munin.ErrNotFound) && !cfg.Native.None {
-		answer = unoffered(ctx, options.Native, request)
-	}
+	answer := w.run(ctx, request)
 	for _, line := range answer.Stderr {
 		fmt.Fprintln(p.stderr, line)
 	}
@@ -177,7 +180,7 @@ func (p *program) runPlugin(ctx context.Context, cfg *node.Config, request node.
 	case answer.Err == nil:
 		return nil
 	case errors.Is(answer.Err, munin.ErrNotFound):
-		return fmt.Errorf("there is no plugin %s in %s, and no native one; \"corbie-node list\" shows what there is", request.Plugin, cfg.ServiceDir)
+		return w.unknown()
 	case answer.ExitCode > 0:
 		return exitError{code: answer.ExitCode, err: answer.Err}
 	}
@@ -207,8 +210,8 @@ func (p *program) listCommand() *cobra.Command {
 		Short: "List the plugins that the node would offer, and where they come from",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if format != "text" && format != "json" {
-				return exitError{code: exitUsage, err: fmt.Errorf("--format %s: want text or json", format)}
+			if err := checkFormat(format); err != nil {
+				return err
 			}
 			cfg, err := p.configure(c.Context(), &where)
 			if err != nil {

@@ -216,10 +216,12 @@ func (c *checker) checkLevel(g *graph, f *field, word string, level munin.Bounds
 	if level.IsZero() && here.line > 0 {
 		c.add(Hint, "levels", here, "write :max, min: or min:max, or leave it out", "%s has no bound, so that it never tells", word)
 	}
-	if b.HasHigh && level.HasHigh && level.High >= b.High {
+	// "0:3" for a field with min 0 is usual: a bound that equals min or max only matters when there is no other.
+	top := b.HasHigh && level.HasHigh && (level.High > b.High || level.High == b.High && !level.HasLow)
+	if top {
 		c.add(Warning, "levels", here, "lower it, or raise max", "%s %g can never be passed: a value above max %g is unknown", word, level.High, b.High)
 	}
-	if b.HasLow && level.HasLow && level.Low <= b.Low {
+	if b.HasLow && level.HasLow && (level.Low < b.Low || level.Low == b.Low && (!level.HasHigh || top)) {
 		c.add(Warning, "levels", here, "raise it, or lower min", "%s %g can never be passed: a value below min %g is unknown", word, level.Low, b.Low)
 	}
 }
