@@ -31,6 +31,7 @@ type Client struct {
 	buf     *bufio.Reader
 	conn    net.Conn // encrypted after StartTLS
 	pending []question
+	out     []byte // asked, but not sent yet: questions that can leave together do
 	capLine string // the node's answer to capCommand, with which it proves to be in step
 	err     error
 	done    time.Time // when the last answer was complete
@@ -71,7 +72,9 @@ func NewClient(conn net.Conn, opts ClientOptions) *Client {
 		opts.Reply = MaxReplyBytes
 	}
 	in := &timedReader{conn: conn, ack: quickAck(conn), session: opts.Deadline}
-	return &Client{opts: opts, conn: conn, in: in, buf: bufio.NewReaderSize(in, 16<<10), done: time.Now()}
+	c := &Client{opts: opts, conn: conn, in: in, buf: bufio.NewReaderSize(in, 16<<10), done: time.Now()}
+	in.flush = c.flush
+	return c
 }
 
 // Received is the number of bytes that came so far.
@@ -227,8 +230,8 @@ func (c *Client) idleQuestion(word, command string) error {
 	return c.write(word, command+"\n"+capCommand+"\n")
 }
 
-// Ask sends a config or fetch question without waiting for its answer, which Next returns. Questions are
-// answered in the order in which they were asked. Keep few in flight: a node that is writing an answer need not
+// Ask poses a config or fetch question without waiting for its answer, which Next returns. Questions are sent
+// when Next has to wait for the node, and answered in the order in which they were asked. Keep few in flight: a node that is writing an answer need not
 // be reading.
 func (c *Client) Ask(verb Verb, plugin string) error {
 	word := "config"
@@ -249,9 +252,7 @@ func (c *Client) Ask(verb Verb, plugin string) error {
 	if len(c.pending) == 0 && c.buf.Buffered() > 0 {
 		return c.unasked(asked)
 	}
-	if err := c.write(asked, asked+"\n"+capCommand+"\n"); err != nil {
-		return err
-	}
+	c.out = append(append(c.out, asked...), "\n"+capCommand+"\n"...)
 	c.pending = append(c.pending, question{verb: verb, plugin: plugin, asked: asked, sent: time.Now()})
 	return nil
 }
@@ -399,6 +400,8 @@ func (c *Client) line(asked string) ([]byte, error) {
 
 func (c *Client) readFailed(asked string, err error) error {
 	switch {
+	case c.err != nil:
+		return c.err // What was to be sent before could not be sent.
 	case c.refused(asked, err):
 		return c.fail(asked, ErrTLS, refusedAfterwards, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -410,7 +413,22 @@ func (c *Client) readFailed(asked string, err error) error {
 	return c.fail(asked, ErrHungUp, "", err)
 }
 
+// flush sends the questions that were not sent yet.
+func (c *Client) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	asked := ""
+	if len(c.pending) > 0 {
+		asked = c.pending[0].asked
+	}
+	return c.write(asked, "")
+}
+
+// write sends a text, after what was not sent yet.
 func (c *Client) write(asked, text string) error {
+	c.out = append(c.out, text...)
+	defer func() { c.out = c.out[:0] }()
 	deadline := time.Now().Add(c.opts.Idle)
 	if end := c.opts.Deadline; !end.IsZero() && end.Before(deadline) {
 		deadline = end
@@ -418,7 +436,7 @@ func (c *Client) write(asked, text string) error {
 	if err := c.conn.SetWriteDeadline(deadline); err != nil {
 		return c.fail(asked, ErrHungUp, "", err)
 	}
-	if _, err := io.WriteString(c.conn, text); err != nil {
+	if _, err := c.conn.Write(c.out); err != nil {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return c.fail(asked, ErrSilent, "it does not read what is asked", nil)

@@ -10,6 +10,7 @@ import (
 // timedReader reads from a connection under three deadlines at once: silence, one answer, the whole session.
 type timedReader struct {
 	conn     net.Conn
+	flush    func() error  // before each read: what was not sent yet
 	ack      func()        // before each read: the kernel is to acknowledge at once
 	bytes    int64         // received
 	idle     time.Duration // longest silence
@@ -30,6 +31,9 @@ const (
 
 // Read implements io.Reader.
 func (r *timedReader) Read(b []byte) (int, error) {
+	if err := r.flush(); err != nil {
+		return 0, err
+	}
 	deadline := r.answer
 	r.limit = limitAnswer
 	if r.idleFrom == 0 || r.bytes > r.idleFrom {
