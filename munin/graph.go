@@ -163,6 +163,9 @@ type Field struct {
 	ExtInfo      string            `json:"extinfo,omitempty"` // added to notices
 	Line         string            `json:"line,omitempty"`    // value[:colour[:label]]
 	Extra        map[string]string `json:"extra,omitempty"`   // every other attribute: sum, stack, trend, …
+	// From are the series that the field's values come from, where it has none of its own: the one that it borrows,
+	// or those whose sum it is. Graph.Borrow fills it in.
+	From []Source `json:"from,omitempty"`
 	// Origin says where an attribute came from when not from the plugin: "corbie.yml:14".
 	Origin map[string]string `json:"origin,omitempty"`
 }
@@ -219,12 +222,17 @@ func (g *Graph) Step(interval time.Duration) time.Duration {
 
 // Source says how to read a field of this graph on a host polled at the given interval. A rate needs two
 // samples at most two steps apart, as Munin's RRDs have it, and a tenth more for a late poll.
+// A borrowed field is read where it was borrowed from.
 func (g *Graph) Source(host HostID, f *Field, interval time.Duration) Source {
+	if len(f.From) == 1 {
+		return f.From[0]
+	}
 	return Source{
 		ID:        SeriesID{Host: host, Graph: g.Name, Field: f.Name},
 		Type:      f.Type,
 		Bounds:    f.Bounds,
 		Heartbeat: g.Step(interval) * 21 / 10,
+		Sum:       f.From,
 	}
 }
 

@@ -92,6 +92,9 @@ type Source struct {
 	Bounds Bounds // the field's min and max: a value outside is unknown
 	// Heartbeat is the longest time between two samples that still gives a rate; zero means no limit.
 	Heartbeat time.Duration
+	// Sum, where it is not empty, are the series whose sum this is; Type, Bounds and Heartbeat then say nothing. The
+	// sum covers what is known: it is unknown only where all of its parts are.
+	Sum []Source `json:",omitempty"`
 }
 
 // Bucket is what one step of a query holds. Count is the number of known samples in it; with Count 0
@@ -120,7 +123,7 @@ type Series struct {
 // Host is what the catalogue knows of a host.
 type Host struct {
 	ID       HostID
-	Address  string        // as configured: host:port
+	Address  string        // as configured: host:port; empty: a virtual host, which is not polled
 	Interval time.Duration // between two polls
 	// Silent is how long a host may fail to answer before that is a problem.
 	Silent     time.Duration
