@@ -29,6 +29,13 @@ const unboundedHeartbeat = 24 * time.Hour
 //
 // A range that is empty or backwards is an error, and so is an answer of more than MaxBuckets.
 func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Range, step time.Duration) ([]munin.Series, error) {
+	if sums := unfold(sources); sums != nil {
+		read, err := s.Query(ctx, sums.flat, r, step)
+		if err != nil {
+			return nil, err
+		}
+		return sums.series(read), nil
+	}
 	if !r.From.Before(r.To) {
 		return nil, fmt.Errorf("query: the range from %s to %s is empty", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
 	}
@@ -168,6 +175,13 @@ func autoStep(sources []munin.Source, r munin.Range) time.Duration {
 // type makes it so. V is NaN if that sample is U or gives no rate, or if there is none within the heartbeat (24 hours where the source has none); T is the time of
 // the sample, zero if there is none. Older known values are never taken instead: who asks wants to know how things are now.
 func (s *Samples) Latest(ctx context.Context, sources []munin.Source, now time.Time) ([]munin.Point, error) {
+	if sums := unfold(sources); sums != nil {
+		read, err := s.Latest(ctx, sums.flat, now)
+		if err != nil {
+			return nil, err
+		}
+		return sums.points(read), nil
+	}
 	out := make([]munin.Point, len(sources))
 	ids := make([]munin.SeriesID, len(sources))
 	var back time.Duration
