@@ -51,7 +51,7 @@ func (p *program) command() *cobra.Command {
 			return err
 		},
 	})
-	root.AddCommand(p.lintCommand())
+	root.AddCommand(p.lintCommand(), p.statusCommand())
 	return root
 }
 

@@ -1,0 +1,142 @@
+package main_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// publicDir is a temporary folder that plugins can reach, whoever they run as.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "node") //nolint:usetesting // t.TempDir is closed to nobody
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// verb runs corbie-node to its end.
+func verb(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, talk strings.Builder
+	cmd := exec.CommandContext(t.Context(), "corbie-node", args...)
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), talk.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestStatusSaysWhyAPluginIsMissing(t *testing.T) {
+	t.Parallel()
+	dir := publicDir(t)
+	write(t, filepath.Join(dir, "plugins/good"), "#!/bin/sh\n[ \"$1\" = config ] && echo graph_title x || echo x.value 1\n", 0o755)
+	write(t, filepath.Join(dir, "node.conf"), fmt.Sprintf("native no\nservicedir %s/plugins\nstatedir %s/state\n", dir, dir), 0o644)
+	d := startNode(t, "corbie-node", "--config", filepath.Join(dir, "node.conf"))
+	ask(t, d.addr, "list")
+	if out, talk, code := verb(t, "status", "--address", d.addr); code != 0 || !strings.Contains(out, "good    ok     ") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+
+	write(t, filepath.Join(dir, "plugins/broken"), "#!/bin/sh\n[ \"$1\" = config ] && echo graph_title x && exit\necho no such table >&2\nexit 3\n", 0o755)
+	ask(t, d.addr, "list\nfetch good\nconfig broken\nfetch broken")
+	out, talk, code := verb(t, "status", "--address", d.addr)
+	if code != 1 || talk != "" || !strings.Contains(out, "broken  fetch fails  ") ||
+		!strings.HasSuffix(out, "\nbroken:\n    bad exit: exit status 3\n    no such table\n") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+
+	out, talk, code = verb(t, "status", "--address", d.addr, "--format", "json")
+	var list []struct {
+		Plugin, Verb, Failure, Stderr string
+		OK                            bool
+		ExitCode                      int `json:"exit_code"`
+		Ran, Good                     string
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 1 || len(list) != 2 {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, out, talk)
+	}
+	broken, good := list[0], list[1]
+	if broken.Plugin != "broken" || broken.OK || broken.ExitCode != 3 || broken.Verb != "fetch" || broken.Stderr != "no such table" || broken.Good == "" {
+		t.Errorf("broken: %+v", broken)
+	}
+	if !good.OK || good.Good != good.Ran || good.Failure != "" {
+		t.Errorf("good: %+v", good)
+	}
+	d.stop(t)
+	if _, talk, code := verb(t, "status", "--address", d.addr); code != 1 || !strings.Contains(talk, "is the node running") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+}
+
+func TestStatusAsksWhereTheConfigurationListens(t *testing.T) {
+	t.Parallel()
+	dir := publicDir(t)
+	config := filepath.Join(dir, "node.conf")
+	write(t, config, fmt.Sprintf("host unix://%s/socket\nhost_name n.example.com\nnative load\nservicedir %s/plugins\nstatedir %s/state\n", dir, dir, dir), 0o644)
+	d := startDaemon(t, nil, "--config", config)
+	conn, err := dialUnix(t, filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	askOn(t, conn, "list")
+	for _, args := range [][]string{{"--config", config}, {"--address", "unix:" + dir + "/socket"}} {
+		if out, talk, code := verb(t, append([]string{"status"}, args...)...); code != 0 || !strings.Contains(out, "load    ok     ") {
+			t.Errorf("%v: exit %d\n%s%s", args, code, out, talk)
+		}
+	}
+	d.stop(t)
+}
+
+func TestStatusOfMuninsNodeIsNotKnown(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintln(conn, "# munin node at old.example.com")
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			switch word, _, _ := strings.Cut(lines.Text(), " "); word {
+			case "cap":
+				fmt.Fprintln(conn, "cap multigraph dirtyconfig")
+			case "quit":
+				return
+			default:
+				fmt.Fprintln(conn, "# Unknown command. Try cap, list, nodes, config, fetch, version or quit")
+			}
+		}
+	}()
+	_, talk, code := verb(t, "status", "--address", l.Addr().String())
+	if code != 1 || !strings.Contains(talk, "it does not know the question") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+	l.Close()
+	<-over
+	for _, address := range []string{"a b", ":"} {
+		if _, talk, code := verb(t, "status", "--address", address); code != 2 {
+			t.Errorf("--address %q: exit %d: %s", address, code, talk)
+		}
+	}
+}
