@@ -149,12 +149,13 @@ type Poll struct {
 	// Graphs and Readings hold only what was terminated properly. Readings carry their final times.
 	Graphs   []Graph
 	Readings []Reading
-	// Described tells one set of graphs from another: two polls of a host that a program made with the same number here
-	// brought the same Graphs. 0 says nothing.
-	Described uint64
 	Faults   []Fault // what was dropped, by plugin and line
 	Bytes    int64   // received
 	Err      error   // why the session was given up early, nil when it went well
+
+	// Described tells one set of graphs from another: two polls of a host that a program made with the same number here
+	// brought the same Graphs. 0 says nothing.
+	Described uint64
 }
 
 // Answered says whether the node was there and said who it is.
