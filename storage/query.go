@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"corbie/munin"
+	"corbie/storage/rollup"
 	"corbie/storage/series"
 )
 
@@ -15,6 +19,9 @@ const MaxBuckets = 2_000_000
 
 // autoBuckets is about how many steps a series has when the caller leaves the step to Query.
 const autoBuckets = 800
+
+// maxWorkers is how many processors one query may take.
+const maxWorkers = 4
 
 // unboundedHeartbeat is how far back a rate looks for the sample before when the source sets no limit.
 const unboundedHeartbeat = 24 * time.Hour
@@ -26,6 +33,10 @@ const unboundedHeartbeat = 24 * time.Hour
 // Values are rates where the type makes them so, computed before they are averaged; the sample before the range is
 // read as well, so that the first step has its rate. A step shorter than the interval of the samples leaves gaps between them. A step of zero
 // (or less) is chosen to give some hundreds of steps, none shorter than the interval of the slowest source.
+//
+// Steps of whole hours or days are put together from the rollups where there are any, so that a picture of years costs little; the
+// least and greatest values of each step are kept. What is so old that only rollups are left is in them whatever the step: an
+// hour or day then counts to the step in which it begins, and Last is the average of the last one, at its start.
 //
 // A range that is empty or backwards is an error, and so is an answer of more than MaxBuckets.
 func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Range, step time.Duration) ([]munin.Series, error) {
@@ -59,28 +70,54 @@ func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Ran
 			Last:    munin.Point{V: math.NaN()},
 		}
 	}
-	end := start + count*step.Milliseconds()
-	wide := munin.Range{From: time.UnixMilli(start).Add(-lookBack(sources)), To: time.UnixMilli(end)}
-	err := s.raw.Scan(ctx, ids, wide, func(i int, points *series.Points) error {
-		fill(&out[i], sources[i], points, r)
-		return nil
-	})
-	if err != nil {
+	if err := s.fillAll(ctx, sources, out, r); err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	for i := range cells {
 		if cells[i].Count == 0 {
 			cells[i] = munin.Gap()
+		} else {
+			rollup.Finish(&cells[i])
 		}
 	}
 	return out, nil
+}
+
+// sharedAbove is how many 5-minute samples make it worth to read with more than one processor.
+const sharedAbove = 200_000
+
+// fillAll reads all series, in several goroutines where there is much to read. Until the end, Avg holds the sum.
+func (s *Samples) fillAll(ctx context.Context, sources []munin.Source, out []munin.Series, r munin.Range) error {
+	if len(sources) == 0 {
+		return nil
+	}
+	s.tiers.mu.RLock()
+	defer s.tiers.mu.RUnlock()
+	blocks, _, err := s.raw.Finished()
+	if err != nil {
+		return err
+	}
+	first := &out[0]
+	whole := rollup.Span{From: first.Start.UnixMilli(), To: first.Start.Add(time.Duration(len(first.Buckets)) * first.Step).UnixMilli()}
+	pieces := s.plan(whole, first.Step, blocks)
+	workers := 1
+	if int64(len(sources))*(whole.To-whole.From)/300_000 > sharedAbove {
+		workers = min(runtime.GOMAXPROCS(0), maxWorkers, len(sources))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	size := (len(sources) + workers - 1) / workers
+	for at := 0; at < len(sources); at += size {
+		part := &filler{samples: s, sources: sources[at:min(at+size, len(sources))], out: out[at:min(at+size, len(sources))], asked: r}
+		group.Go(func() error { return part.fill(ctx, pieces) })
+	}
+	return group.Wait()
 }
 
 // grid is the first step's start in Unix milliseconds and the number of steps that cover the range.
 func grid(r munin.Range, step time.Duration) (start, count int64) {
 	size := step.Milliseconds()
 	from, to := r.From.UnixMilli(), ceilMilli(r.To)
-	start = floor(from, size)
+	start = rollup.Floor(from, size)
 	return start, (to - start + size - 1) / size
 }
 
@@ -90,51 +127,6 @@ func ceilMilli(t time.Time) int64 {
 		ms++
 	}
 	return ms
-}
-
-func floor(t, size int64) int64 { return t - ((t%size)+size)%size }
-
-// fill feeds the samples through the rater into the buckets. Until the end, Avg holds the sum.
-func fill(out *munin.Series, source munin.Source, points *series.Points, r munin.Range) {
-	rater := munin.NewRater(source)
-	size := out.Step.Milliseconds()
-	start, from, to := out.Start.UnixMilli(), r.From.UnixMilli(), ceilMilli(r.To)
-	var (
-		cell  *munin.Bucket
-		until = int64(math.MinInt64) // end of cell
-	)
-	for p, ok := points.Next(); ok; p, ok = points.Next() {
-		v := rater.Next(p)
-		if v != v || p.T < start { // NaN, or read for the sake of the rate after it
-			continue
-		}
-		if p.T >= until {
-			finish(cell)
-			i := (p.T - start) / size
-			cell = &out.Buckets[i]
-			until = start + (i+1)*size
-			*cell = munin.Bucket{Min: v, Max: v}
-		}
-		cell.Avg += v
-		cell.Count++
-		cell.Min, cell.Max = min(cell.Min, v), max(cell.Max, v)
-		if p.T >= from && p.T < to {
-			out.Last = munin.Point{T: p.T, V: v}
-		}
-	}
-	finish(cell)
-}
-
-func finish(cell *munin.Bucket) {
-	if cell == nil {
-		return
-	}
-	cell.Avg /= float64(cell.Count)
-	if math.IsInf(cell.Avg, 0) { // the sum of huge values
-		cell.Avg = cell.Min/2 + cell.Max/2
-	}
-	// Rounding can push the mean of equal values past them.
-	cell.Avg = min(max(cell.Avg, cell.Min), cell.Max)
 }
 
 // lookBack is how far before the range the samples begin that its first rates need.

@@ -7,9 +7,9 @@ import (
 	"corbie/storage/storagetest"
 )
 
-func open(tb testing.TB, dir string) *storage.Samples {
+func open(tb testing.TB, dir string, opts ...storage.Options) *storage.Samples {
 	tb.Helper()
-	s, err := storage.Open(dir, storage.Options{})
+	s, err := storage.Open(dir, append(opts, storage.Options{})[0])
 	if err != nil {
 		tb.Fatal(err)
 	}

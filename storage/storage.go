@@ -1,12 +1,14 @@
 // Package storage keeps every sample of every host and answers with what people want to see: rates, averages over the steps of a
-// picture, the newest values. Raw samples are in storage/series; what is known about hosts and graphs is in
-// storage/catalog.
+// picture, the newest values. Raw samples are in storage/series, and so are the hours and days that are made of them for the years
+// to come; what is known about hosts and graphs is in storage/catalog.
 package storage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,8 +25,12 @@ func RawDir(dir string) string { return filepath.Join(dir, rawDir) }
 
 // Options of Samples. The zero value keeps everything for ever and takes samples up to a week late.
 type Options struct {
-	// Retention is how long raw samples are kept; zero keeps them for ever.
+	// Retention is how long raw samples are kept; zero keeps them for ever. Those that were not rolled up yet stay, see RollUp.
 	Retention time.Duration
+	// RetentionHour and RetentionDay are how long the hours and days made of them are kept; zero keeps them for ever.
+	RetentionHour, RetentionDay time.Duration
+	// MaxBytes is how large the raw samples may grow before the oldest of them go; zero is no limit.
+	MaxBytes int64
 	// Window is how much older than now a sample may be when it comes; zero means a week.
 	Window time.Duration
 	// Logger is told about refused samples and damage; nil drops it.
@@ -34,22 +40,31 @@ type Options struct {
 }
 
 func (o Options) series() series.Options {
-	return series.Options{Retention: o.Retention, Window: o.Window, Logger: o.Logger, Registerer: o.Registerer}
+	return series.Options{Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Logger: o.Logger, Registerer: o.Registerer}
 }
 
 // Samples is the store of all samples. Its methods may be called at the same time.
 type Samples struct {
-	raw *series.DB
+	opts    Options
+	raw     *series.DB
+	tiers   *tiers
+	rolling sync.Mutex // held by RollUp
 }
 
 // Open opens the sample store in a data folder, and creates it where there is none. The caller holds the lock of the data folder, see
 // Lock. Close must be called.
 func Open(dir string, opts Options) (*Samples, error) {
-	raw, err := series.Open(RawDir(dir), opts.series())
+	t, err := openTiers(dir, opts, true)
 	if err != nil {
 		return nil, err
 	}
-	return &Samples{raw: raw}, nil
+	with := opts.series()
+	with.MayGo = t.mayGo
+	raw, err := series.Open(RawDir(dir), with)
+	if err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return &Samples{opts: opts, raw: raw, tiers: t}, nil
 }
 
 // OpenReadOnly opens the sample store of a data folder for reading, needs no lock and disturbs no running master. It sees
@@ -59,11 +74,19 @@ func OpenReadOnly(dir string, opts Options) (*Samples, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Samples{raw: raw}, nil
+	t, err := openTiers(dir, opts, false)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return &Samples{opts: opts, raw: raw, tiers: t}, nil
 }
 
 // Close waits for calls under way, writes what is in memory to disk and closes.
-func (s *Samples) Close() error { return s.raw.Close() }
+func (s *Samples) Close() error {
+	s.rolling.Lock()
+	defer s.rolling.Unlock()
+	return errors.Join(s.raw.Close(), s.tiers.close())
+}
 
 // Append stores readings, of any hosts and in any order. When it returns nil, each of them is either stored, and survives the
 // death of the process, or refused for good: its time is more than 10 minutes ahead or too long ago, or another

@@ -67,14 +67,22 @@ func (db *DB) blockFault(name string) (string, error) {
 	if err == nil {
 		return "", block.Close()
 	}
+	if ofTheMachine(err) {
+		return "", err
+	}
+	return err.Error(), nil
+}
+
+// ofTheMachine tells the errors that say nothing about the file.
+func ofTheMachine(err error) bool {
 	for _, machine := range []error{
 		fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.EROFS,
 	} {
 		if errors.Is(err, machine) {
-			return "", err
+			return true
 		}
 	}
-	return err.Error(), nil
+	return false
 }
 
 // metaFault says what is wrong with the meta.json of a block, empty when nothing is. The error means that it could not be

@@ -45,7 +45,7 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open the sample store for reading: %w", err)
 	}
-	o := db.tsdbOptions(0)
+	o := db.tsdbOptions(Options{})
 	o.EnableMemorySnapshotOnShutdown = false
 	if db.tsdb, err = tsdb.Open(scratch, quiet(db.log), opts.Registerer, o, nil); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the sample store %s for reading: %w", dir, err), release())

@@ -91,9 +91,14 @@ func (db *DB) Scan(ctx context.Context, ids []munin.SeriesID, r munin.Range, vis
 	}
 	points := Points{from: from, to: to}
 	for _, want := range byGraph(ids) {
-		err = want.each(ctx, q, wholeChunks(from, to), func(i int, found storage.ChunkSeries) error {
-			points.start(found)
-			return errors.Join(visit(i, &points), points.err)
+		err = want.each(ctx, q, wholeChunks(from, to), func(indexes []int, found storage.ChunkSeries) error {
+			for _, i := range indexes {
+				points.start(found)
+				if err := errors.Join(visit(i, &points), points.err); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			err = fmt.Errorf("read samples of %s: %w", want.id, err)
@@ -145,8 +150,10 @@ func wholeChunks(from, to int64) *storage.SelectHints {
 	return &storage.SelectHints{Start: from, End: to, DisableTrimming: true}
 }
 
-// each finds the series of the graph and calls visit for each index that asks for one.
-func (w *wanted) each(ctx context.Context, q storage.ChunkQuerier, hints *storage.SelectHints, visit func(i int, found storage.ChunkSeries) error) error {
+// each finds the series of the graph and calls visit with the indexes that ask for one.
+func (w *wanted) each(ctx context.Context, q storage.ChunkQuerier, hints *storage.SelectHints,
+	visit func(indexes []int, found storage.ChunkSeries) error,
+) error {
 	group := w.id.Host.Group()
 	set := q.Select(ctx, false, hints, w.matchers()...)
 	for set.Next() {
@@ -156,13 +163,12 @@ func (w *wanted) each(ctx context.Context, q storage.ChunkQuerier, hints *storag
 		if lbls.Get(labelGroup) != group {
 			continue
 		}
-		for _, i := range w.fields[lbls.Get(labelField)] {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := visit(i, found); err != nil {
-				return err
-			}
+		indexes := w.fields[lbls.Get(labelField)]
+		if len(indexes) == 0 {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), visit(indexes, found)); err != nil {
+			return err
 		}
 	}
 	return set.Err()

@@ -48,6 +48,10 @@ const (
 type Options struct {
 	// Retention is how long samples are kept; zero keeps them for ever.
 	Retention time.Duration
+	// MaxBytes is how large the finished blocks may grow together before the oldest go; zero is no limit.
+	MaxBytes int64
+	// MayGo has the last word before one of all blocks is deleted; nil lets it go. It must not call the DB.
+	MayGo func(one Block, all []Block) bool
 	// Window is how much older than now a sample may be when it comes; zero means DefaultWindow.
 	Window time.Duration
 	// Logger is told about refused samples, damage and the TSDB's own warnings; nil drops them.
@@ -93,7 +97,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	}
 	removeScratch(dir)
 	var err error
-	if db.tsdb, err = tsdb.Open(dir, quiet(db.log), opts.Registerer, db.tsdbOptions(opts.Retention), nil); err != nil {
+	if db.tsdb, err = tsdb.Open(dir, quiet(db.log), opts.Registerer, db.tsdbOptions(opts), nil); err != nil {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
 	return db, nil
@@ -113,12 +117,12 @@ func newDB(dir string, opts Options) *DB {
 	return db
 }
 
-func (db *DB) tsdbOptions(retention time.Duration) *tsdb.Options {
+func (db *DB) tsdbOptions(opts Options) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.MinBlockDuration = minBlock.Milliseconds()
 	o.MaxBlockDuration = maxBlock.Milliseconds()
 	o.RetentionDuration = 0
-	o.BlocksToDelete = blocksToDelete(retention)
+	o.BlocksToDelete = blocksToDelete(opts)
 	o.WALCompression = compression.Snappy
 	// The TSDB counts its window from the newest sample, which may lie ahead of now by MaxAhead.
 	o.OutOfOrderTimeWindow = (db.window + MaxAhead).Milliseconds()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"corbie/munin"
+	"corbie/storage/rollup"
 	"corbie/storage/series"
 )
 
@@ -202,10 +203,10 @@ func TestMetricNamesAreValid(t *testing.T) {
 func TestExpiredGoesByTheWallClockAndByNewerData(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	const day = 24 * time.Hour
-	block := func(ago, length time.Duration) series.Span {
-		return series.Span{From: now.Add(-ago).UnixMilli(), To: now.Add(-ago + length).UnixMilli()}
+	block := func(ago, length time.Duration) rollup.Span {
+		return rollup.Span{From: now.Add(-ago).UnixMilli(), To: now.Add(-ago + length).UnixMilli()}
 	}
-	var year []series.Span // 20 blocks of 27 days: 540 days
+	var year []rollup.Span // 20 blocks of 27 days: 540 days
 	for i := range 20 {
 		year = append(year, block(time.Duration(540-27*i)*day, 27*day))
 	}
@@ -226,7 +227,7 @@ func TestExpiredGoesByTheWallClockAndByNewerData(t *testing.T) {
 	}
 	// The clock of the master stands three years ahead, and it has stored a day of samples with such times.
 	ahead := now.AddDate(3, 0, 0)
-	odd := append(year, series.Span{From: ahead.Add(-day).UnixMilli(), To: ahead.UnixMilli()})
+	odd := append(year, rollup.Span{From: ahead.Add(-day).UnixMilli(), To: ahead.UnixMilli()})
 	if n := count(series.Expired(odd, 400*day, ahead)); n > 6 {
 		t.Errorf("with a clock three years ahead %d of 20 blocks go", n)
 	}
@@ -239,7 +240,7 @@ func TestExpiredGoesByTheWallClockAndByNewerData(t *testing.T) {
 		t.Errorf("of an abandoned history %d of 2 blocks go", n)
 	}
 	// Overlapping blocks cover their time once.
-	same := []series.Span{block(100*day, 10*day), block(10*day, 9*day), block(10*day, 9*day), block(10*day, 9*day), block(10*day, 9*day)}
+	same := []rollup.Span{block(100*day, 10*day), block(10*day, 9*day), block(10*day, 9*day), block(10*day, 9*day), block(10*day, 9*day)}
 	if n := count(series.Expired(same, 40*day, now)); n != 0 {
 		t.Errorf("blocks of the same 9 days counted several times: %d go", n)
 	}

@@ -1,0 +1,146 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"corbie/munin"
+	"corbie/storage/rollup"
+	"corbie/storage/series"
+)
+
+// filler reads some of the series of a query, piece by piece.
+type filler struct {
+	samples *Samples
+	sources []munin.Source
+	out     []munin.Series // parallel to sources; Avg holds the sum
+	asked   munin.Range
+}
+
+func (f *filler) fill(ctx context.Context, pieces []piece) error {
+	all := make([]int, len(f.sources))
+	for i := range all {
+		all[i] = i
+	}
+	for _, p := range pieces {
+		from := all
+		if p.side != nil {
+			var err error
+			if from, err = f.buckets(ctx, p); err != nil {
+				return err
+			}
+		}
+		if err := f.points(ctx, p.Span, from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *filler) ids(which []int) []munin.SeriesID {
+	ids := make([]munin.SeriesID, len(which))
+	for k, i := range which {
+		ids[k] = f.sources[i].ID
+	}
+	return ids
+}
+
+// points reads a stretch of raw samples.
+func (f *filler) points(ctx context.Context, span rollup.Span, which []int) error {
+	if len(which) == 0 {
+		return nil
+	}
+	sources := make([]munin.Source, len(which))
+	for k, i := range which {
+		sources[k] = f.sources[i]
+	}
+	wide := munin.Range{From: time.UnixMilli(span.From).Add(-lookBack(sources)), To: time.UnixMilli(span.To)}
+	return f.samples.raw.Scan(ctx, f.ids(which), wide, func(k int, points *series.Points) error {
+		f.cells(which[k], span).points(munin.NewRater(sources[k]), points)
+		return nil
+	})
+}
+
+// buckets reads a stretch of a side block. It gives back which series have to be read from the raw samples instead, because they are
+// now seen in another way than when the block was made.
+func (f *filler) buckets(ctx context.Context, p piece) (again []int, err error) {
+	which := make([]int, len(f.sources))
+	for i := range which {
+		which[i] = i
+	}
+	err = p.side.Scan(ctx, f.ids(which), p.Span, func(i int, recipe string, buckets *series.Buckets) error {
+		if p.raw && recipe != rollup.Recipe(f.sources[i]) {
+			again = append(again, i)
+			return nil
+		}
+		c := f.cells(i, p.Span)
+		for b, ok := buckets.Next(); ok; b, ok = buckets.Next() {
+			c.bucket(b)
+		}
+		return nil
+	})
+	return again, err
+}
+
+// cells are the steps of one series, while a stretch of it is read.
+type cells struct {
+	out      *munin.Series
+	span     rollup.Span
+	start    int64
+	size     int64
+	from, to int64 // the range as asked
+	cell     *munin.Bucket
+	until    int64 // end of cell
+}
+
+func (f *filler) cells(i int, span rollup.Span) *cells {
+	out := &f.out[i]
+	start := out.Start.UnixMilli()
+	return &cells{
+		out: out, span: span, start: start, size: out.Step.Milliseconds(), until: start,
+		from: f.asked.From.UnixMilli(), to: ceilMilli(f.asked.To),
+	}
+}
+
+// at finds the step that holds t, which does not lie before the one found last.
+func (c *cells) at(t int64) *munin.Bucket {
+	if t >= c.until {
+		i := (t - c.start) / c.size
+		c.cell, c.until = &c.out.Buckets[i], c.start+(i+1)*c.size
+	}
+	return c.cell
+}
+
+// points feeds samples through the rater into the steps. Those before the span are read for the sake of the rate after them.
+func (c *cells) points(rater *munin.Rater, points *series.Points) {
+	for p, ok := points.Next(); ok; p, ok = points.Next() {
+		v := rater.Next(p)
+		if v != v || p.T < c.span.From {
+			continue
+		}
+		cell := c.at(p.T)
+		if cell.Count == 0 {
+			cell.Min, cell.Max = v, v
+		}
+		cell.Avg += v
+		cell.Count++
+		cell.Min, cell.Max = min(cell.Min, v), max(cell.Max, v)
+		if p.T >= c.from && p.T < c.to {
+			c.out.Last = munin.Point{T: p.T, V: v}
+		}
+	}
+}
+
+// bucket adds an hour or a day to its step.
+func (c *cells) bucket(b rollup.Bucket) {
+	cell := c.at(b.Start)
+	if cell.Count == 0 {
+		cell.Min, cell.Max = b.Min, b.Max
+	}
+	cell.Avg += b.Avg * float64(b.Count)
+	cell.Count += b.Count
+	cell.Min, cell.Max = min(cell.Min, b.Min), max(cell.Max, b.Max)
+	if b.Start >= c.from && b.Start < c.to {
+		c.out.Last = munin.Point{T: b.Start, V: b.Avg}
+	}
+}

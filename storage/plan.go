@@ -1,0 +1,81 @@
+package storage
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"corbie/storage/rollup"
+	"corbie/storage/series"
+)
+
+// piece is a stretch of the range of a query and where it is read: in a side block, or in the raw samples where side is nil.
+type piece struct {
+	rollup.Span
+
+	side *series.Side
+	// raw says that all raw samples of the side block are there too.
+	raw bool
+}
+
+// plan divides the range of a query among the tiers so that each instant is read once: first the coarsest whose buckets fit into the
+// steps as wholes and which is what the samples give now; then the raw samples; then, for what is so old that there are none any more,
+// whatever there is, the finest first. The caller holds the lock of the tiers.
+func (s *Samples) plan(whole rollup.Span, step time.Duration, blocks []series.Block) []piece {
+	p := planner{left: []rollup.Span{whole}}
+	// A day whose samples begin somewhere within it counts as theirs altogether.
+	day := (24 * time.Hour).Milliseconds()
+	settled := rollup.Span{From: math.MinInt64, To: rollup.Floor(s.raw.MemoryFrom(), day)}
+	for _, one := range slices.Backward(s.tiers.all) {
+		if step%one.size != 0 {
+			continue
+		}
+		for _, side := range slices.Backward(one.sides) {
+			if side.Span().Overlaps(whole) && settled.Holds(side.Span()) && current(side, blocks) {
+				p.take(side.Span(), side, complete(side, blocks))
+			}
+		}
+	}
+	spans := make([]rollup.Span, 0, len(blocks)+1)
+	for _, b := range blocks {
+		spans = append(spans, rollup.Span{From: rollup.Floor(b.Span.From, day), To: b.Span.To})
+	}
+	for _, span := range rollup.Join(append(spans, rollup.Span{From: settled.To, To: math.MaxInt64})) {
+		p.take(span, nil, true)
+	}
+	for _, one := range s.tiers.all {
+		for _, side := range slices.Backward(one.sides) {
+			p.take(side.Span(), side, false)
+		}
+	}
+	slices.SortFunc(p.pieces, func(a, b piece) int { return cmp.Compare(a.From, b.From) })
+	return p.pieces
+}
+
+// planner takes pieces out of a range until nothing is left.
+type planner struct {
+	left   []rollup.Span
+	pieces []piece
+}
+
+func (p *planner) take(span rollup.Span, side *series.Side, raw bool) {
+	if len(p.left) == 0 {
+		return
+	}
+	var cut []rollup.Span
+	cut, p.left = rollup.Cut(p.left, span)
+	for _, c := range cut {
+		p.pieces = append(p.pieces, piece{Span: c, side: side, raw: raw})
+	}
+}
+
+// complete says whether all blocks that a side block was made of are still there.
+func complete(s *series.Side, blocks []series.Block) bool {
+	for _, name := range s.Parents {
+		if !slices.ContainsFunc(blocks, func(b series.Block) bool { return b.Name == name }) {
+			return false
+		}
+	}
+	return true
+}
