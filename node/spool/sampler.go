@@ -388,6 +388,7 @@ func (s *Sampler) end(o *outcome) {
 	p.running, p.counts, p.memory = false, false, o.memory
 	if p.gone {
 		delete(s.plans, p.Name)
+		s.store.Forget(p.Name) // It may just have given a last sample.
 	} else {
 		s.schedule(p, time.Now())
 	}
