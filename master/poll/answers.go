@@ -16,66 +16,78 @@ const maxAhead = 10 * time.Minute
 // take uses one complete answer. The error says that it cannot be the answer to what was asked.
 func (s *session) take(j *job, answer wire.Answer) error {
 	if answer.Verb == wire.VerbConfig {
-		s.takeConfig(j, munin.ParseConfig(j.name, answer.Body))
-		return nil
+		return s.takeConfig(j, answer.Body)
 	}
 	return s.takeFetch(j, answer.Body)
 }
 
-func (s *session) takeConfig(j *job, reply munin.Reply) {
-	s.fault(reply.Faults...)
+func (s *session) takeConfig(j *job, body []byte) error {
+	about, values := split(body)
+	d, twin, ok := s.describe(j.name, about)
+	if !ok {
+		return &wire.SessionError{
+			Asked: "config " + j.name, Kind: wire.ErrOutOfStep,
+			Detail: fmt.Sprintf("its config is now the one that %s had at the last poll; if it is so again, it will be believed", twin),
+		}
+	}
+	j.about, j.state = d, done
+	s.fault(d.faults...)
 	declared := 0
-	j.state = done
-	for i := range reply.Graphs {
-		declared += s.takeGraph(j, &reply.Graphs[i])
+	for i := range d.graphs {
+		declared += s.takeGraph(j, &d.graphs[i])
+	}
+	var samples []munin.Sample
+	if values != nil {
+		reply := munin.ParseFetch(j.name, values)
+		s.fault(reply.Faults...)
+		samples = reply.Samples
 	}
 	switch {
-	case declared > 0 && reply.Dirty:
-		s.takeSamples(j, reply.Samples)
+	case declared > 0 && len(samples) > 0:
+		s.takeSamples(j, samples)
 	case declared > 0:
 		j.state = configured
-	case len(reply.Samples) > 0:
+	case len(samples) > 0:
 		s.fault(munin.Fault{Plugin: j.name, Reason: "its config holds values but declares no field; the plugin seems not to know \"config\""})
-	case len(reply.Graphs) == 0 && len(reply.Faults) == 0:
+	case len(d.graphs) == 0 && len(d.faults) == 0:
 		s.fault(munin.Fault{Plugin: j.name, Reason: "its config is empty; run it on the node with munin-run or corbie-node run to see why"})
 	}
+	return nil
 }
 
 // takeGraph keeps a graph's description and returns the number of fields that it declared.
 func (s *session) takeGraph(j *job, g *munin.Graph) int {
-	if len(g.Fields) == 0 && len(g.Order) == 0 {
-		return 0
-	}
 	if owner, taken := s.owner[g.Name]; taken {
 		s.fault(munin.Fault{Plugin: j.name, Text: g.Name, Reason: fmt.Sprintf("the plugin %s has already given a graph of this name; this one is dropped", owner)})
 		return 0
 	}
-	if len(s.poll.Graphs) >= maxGraphs {
+	if len(s.kept) >= maxGraphs {
 		s.fault(munin.Fault{Plugin: j.name, Text: g.Name, Reason: fmt.Sprintf("the node has more than %d graphs", maxGraphs)})
 		return 0
 	}
 	s.owner[g.Name] = j.name
-	fields := make(map[string]bool, len(g.Fields))
-	for i := range g.Fields {
-		fields[g.Fields[i].Name] = true
-	}
-	s.fields[g.Name] = fields
-	if s.target.Override != nil {
-		s.target.Override(g)
-	}
-	s.poll.Graphs = append(s.poll.Graphs, *g)
-	return len(fields)
+	s.kept = append(s.kept, g)
+	return len(g.Fields)
 }
 
-func (s *session) declared(j *job, sample *munin.Sample) bool {
-	return s.owner[sample.Graph] == j.name && s.fields[sample.Graph][sample.Field]
+// declared finds the names of a value's series, as its plugin's config declared them.
+func (s *session) declared(j *job, sample *munin.Sample) (id munin.SeriesID, ok bool) {
+	if j.about == nil {
+		return id, false
+	}
+	graph := j.about.names[sample.Graph]
+	field, ok := graph.fields[sample.Field]
+	if !ok || s.owner[sample.Graph] != j.name {
+		return id, false
+	}
+	return munin.SeriesID{Host: s.target.Host, Graph: graph.graph, Field: field}, true
 }
 
 func (s *session) takeFetch(j *job, body []byte) error {
 	reply := munin.ParseFetch(j.name, body)
 	known := 0
 	for i := range reply.Samples {
-		if s.declared(j, &reply.Samples[i]) {
+		if _, ok := s.declared(j, &reply.Samples[i]); ok {
 			known++
 		}
 	}
@@ -112,17 +124,14 @@ func foreign(reply *munin.Reply, known int, body []byte) string {
 // takeSamples keeps the values of declared fields, with their final times. Of two values of one field at one
 // time the later counts.
 func (s *session) takeSamples(j *job, samples []munin.Sample) {
-	type key struct {
-		graph, field string
-		t            int64
-	}
-	at := make(map[key]int, len(samples))
 	limit := time.Now().Add(maxAhead)
+	seen := newTwice(s.poll.Readings, len(samples))
 	for i := range samples {
 		sample := &samples[i]
 		when := s.opts.Slot
+		id, ok := s.declared(j, sample)
 		switch {
-		case !s.declared(j, sample):
+		case !ok:
 			s.fault(munin.Fault{Plugin: j.name, Text: sample.Graph + "." + sample.Field, Reason: "the config does not declare this field (a label is enough); its value is dropped"})
 			continue
 		case sample.At.After(limit):
@@ -131,20 +140,56 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) {
 		case !sample.At.IsZero():
 			when = s.slots.snap(sample.At)
 		}
-		point := munin.Point{T: when.UnixMilli(), V: sample.Value}
-		k := key{graph: sample.Graph, field: sample.Field, t: point.T}
-		if seen, twice := at[k]; twice {
-			s.poll.Readings[seen].Point = point
+		reading := munin.Reading{ID: id, Point: munin.Point{T: when.UnixMilli(), V: sample.Value}}
+		if at, twice := seen.find(s.poll.Readings, &reading); twice {
+			s.poll.Readings[at] = reading
 			continue
 		}
 		if len(s.poll.Readings) >= maxReadings {
 			s.fault(munin.Fault{Plugin: j.name, Reason: fmt.Sprintf("the node gave more than %d values in one session", maxReadings)})
 			return
 		}
-		at[k] = len(s.poll.Readings)
-		id := munin.SeriesID{Host: s.target.Host, Graph: sample.Graph, Field: sample.Field}
-		s.poll.Readings = append(s.poll.Readings, munin.Reading{ID: id, Point: point})
+		s.poll.Readings = append(s.poll.Readings, reading)
 	}
+}
+
+// twice finds readings of one field at one time among those of one answer.
+type twice struct {
+	from int // where the answer's readings begin
+	at   map[timed]int
+}
+
+type timed struct {
+	graph, field string
+	t            int64
+}
+
+// fewReadings are compared one by one, as that is quicker.
+const fewReadings = 16
+
+func newTwice(readings []munin.Reading, expected int) twice {
+	t := twice{from: len(readings)}
+	if expected > fewReadings {
+		t.at = make(map[timed]int, expected)
+	}
+	return t
+}
+
+// find says where the reading is already; if it is not, it is expected to come next.
+func (t *twice) find(readings []munin.Reading, r *munin.Reading) (at int, found bool) {
+	if t.at != nil {
+		key := timed{r.ID.Graph, r.ID.Field, r.T}
+		if at, found = t.at[key]; !found {
+			t.at[key] = len(readings)
+		}
+		return at, found
+	}
+	for i := t.from; i < len(readings); i++ {
+		if readings[i].T == r.T && readings[i].ID == r.ID {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // nameUnasked names the plugins that gave nothing because a connection ended.

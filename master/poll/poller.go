@@ -49,6 +49,8 @@ type Poller struct {
 	room chan struct{} // one token for a session in progress
 	wake chan struct{} // the targets changed
 
+	library *library
+
 	mu      sync.Mutex
 	targets map[munin.HostID]Target
 	stats   Stats
@@ -63,7 +65,7 @@ func New(targets []Target, opts Options) *Poller {
 		opts.Concurrency = 256
 	}
 	p := &Poller{
-		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1),
+		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1), library: newLibrary(),
 		stats: Stats{Failed: make(map[string]int64)},
 	}
 	p.Reload(targets)
@@ -180,6 +182,7 @@ func (p *Poller) poll(ctx context.Context, target Target, targets <-chan Target)
 		case <-ctx.Done():
 			return
 		case target = <-targets:
+			memory.known.forget()
 			if changed := newSlots(target.Host, target.Interval); changed != s {
 				s = changed
 				next = s.after(time.Now())
@@ -217,6 +220,7 @@ func (p *Poller) nextSlot(ctx context.Context, s slots, slot time.Time, host mun
 type memory struct {
 	last   []string // plugins that broke a connection: they are asked after all others
 	reason string   // of the last poll's failure
+	known  knowledge
 }
 
 // once polls a host and stores what it gave.
@@ -231,7 +235,7 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		slot = start.Truncate(time.Millisecond) // It had to wait: the values are of now.
 	}
 	p.update(func(st *Stats) { st.Running++ })
-	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last}
+	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last, known: &memory.known, library: p.library}
 	result, breakers := contained(ctx, target, opts)
 	p.update(func(st *Stats) {
 		st.Running--

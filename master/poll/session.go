@@ -44,6 +44,9 @@ type SessionOptions struct {
 	Window int       // questions in flight at once; 0: 16; 1: ask, wait, ask
 	Only   []string  // ask only these plugins; empty: all
 	Last   []string  // ask these plugins after all others
+
+	known   *knowledge // of the sessions before; nil: none
+	library *library   // nil: one for this session
 }
 
 // Session polls one host once. It never fails as a whole: the poll says in Err why it was given up, and holds
@@ -65,16 +68,26 @@ func runSession(ctx context.Context, target Target, opts SessionOptions) (*munin
 	if opts.Window <= 0 {
 		opts.Window = defaultWindow
 	}
+	if opts.known == nil {
+		opts.known = new(knowledge)
+	}
+	alone := opts.library == nil
+	if alone {
+		opts.library = newLibrary()
+	}
 	target.Timeouts = target.Timeouts.WithDefaults()
 	s := &session{
 		target: target, opts: opts, slots: newSlots(target.Host, target.Interval),
 		poll:  &munin.Poll{Host: target.Host, Address: target.Address, Slot: opts.Slot.UTC(), Start: start.UTC()},
-		owner: make(map[string]string), fields: make(map[string]map[string]bool),
+		owner: make(map[string]string), known: opts.known,
 	}
 	deadline, cancel := context.WithTimeoutCause(ctx, target.Timeouts.Host, wire.ErrOutOfTime)
 	defer cancel()
 	s.poll.Err = s.run(deadline)
 	s.nameUnasked()
+	if s.remember(); alone {
+		s.poll.Described = 0 // There is nothing to compare it with.
+	}
 	s.poll.Took = time.Since(start)
 	return s.poll, s.breakers
 }
@@ -85,16 +98,18 @@ type session struct {
 	opts     SessionOptions
 	slots    slots
 	poll     *munin.Poll
-	jobs     []*job                     // every plugin, in the order of asking; nil until listed
-	owner    map[string]string          // graph → plugin that declared it
-	fields   map[string]map[string]bool // graph → declared fields
-	breakers []string                   // plugins that ended a connection
+	known    *knowledge
+	jobs     []*job            // every plugin, in the order of asking; nil until listed
+	owner    map[string]string // graph → plugin that declared it
+	kept     []*munin.Graph    // that were declared, in that order
+	breakers []string          // plugins that ended a connection
 }
 
 // job is one plugin of the session.
 type job struct {
 	name  string
 	state jobState
+	about *described // what its config said; nil until it came
 }
 
 type jobState int
