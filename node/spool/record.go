@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -125,7 +126,7 @@ func (s *scanner) peek(pos int64, n int) ([]byte, error) {
 	s.base = pos
 	got, err := s.src.ReadAt(s.buf, pos)
 	s.buf = s.buf[:got]
-	if err != nil && err != io.EOF { //nolint:errorlint // ReadAt returns it as it is
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the spool: %w", err)
 	}
 	return s.buf[:min(n, got)], nil

@@ -52,7 +52,11 @@ func (n *fakeNode) Plugins(context.Context) []spool.Plugin {
 
 func (n *fakeNode) Ask(ctx context.Context, plugin string, config bool) (spool.Said, error) {
 	n.mu.Lock()
-	p := n.plugins[plugin]
+	p, ok := n.plugins[plugin]
+	if !ok {
+		n.mu.Unlock()
+		return spool.Said{}, errors.New("there is no such plugin")
+	}
 	if config {
 		p.configs++
 		defer n.mu.Unlock()
