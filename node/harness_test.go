@@ -102,6 +102,9 @@ func startNode(t *testing.T, s setup) *testNode {
 		Native: s.native, Version: "1.2.3", Environ: []string{"INHERITED=yes", "PATH=/nowhere"}, ListWait: s.wait,
 		Log: slog.New(slog.NewTextHandler(n.log, nil)),
 	}
+	if opts.Spool = node.OpenSpool(cfg, opts.Log); opts.Spool != nil {
+		t.Cleanup(func() { _ = opts.Spool.Close() }) // The node has ended by then.
+	}
 	catalogue, err := node.NewCatalogue(t.Context(), cfg, opts)
 	if err != nil {
 		t.Fatal(err)

@@ -209,8 +209,11 @@ func TestNoMorePluginsRunAtATimeThanMay(t *testing.T) {
 		}
 		_, sampler := sampling(t, n, spool.SamplerOptions{Parallel: 4})
 		wait(5 * time.Minute)
-		if n.most != 4 {
-			t.Errorf("%d ran at the same time", n.most)
+		n.mu.Lock()
+		most := n.most
+		n.mu.Unlock()
+		if most != 4 {
+			t.Errorf("%d ran at the same time", most)
 		}
 		if st := sampler.Status(); st.Missed != 0 || st.Runs < 40*28 {
 			t.Errorf("status %+v", st)
