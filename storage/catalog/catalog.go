@@ -40,15 +40,20 @@ type Catalog struct {
 	// inside SQLite, which polls.
 	fast, durable *sql.DB
 	write         sync.Mutex
-	// graphs remembers what is stored of each host, so that a graph that did not change costs no write. Guarded by write.
-	graphs map[munin.HostID]map[string]seen
+	// hosts remembers what is stored of each host, so that what did not change costs no write. Guarded by write.
+	hosts  map[munin.HostID]*stored
 	closed sync.Once
+
+	// Polls that end at about the same time are stored together: whoever holds turn does it for all in queue.
+	turn    chan struct{}
+	queueMu sync.Mutex
+	queue   []*waiting
 }
 
 // Open opens the catalogue in a file, creates it where there is none, and brings an older one up to date after making a copy
 // named PATH.before-N. A catalogue that a newer Corbie wrote is an error. Close must be called.
 func Open(path string, opts Options) (*Catalog, error) {
-	c := &Catalog{graphs: make(map[munin.HostID]map[string]seen)}
+	c := &Catalog{}
 	if err := c.open(path, migrations, opts); err != nil {
 		return nil, fmt.Errorf("open the catalogue %s: %w", path, errors.Join(err, c.Close()))
 	}
@@ -61,6 +66,7 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	c.hosts, c.turn = make(map[munin.HostID]*stored), make(chan struct{}, 1)
 	var err error
 	if c.durable, err = pool(path, 1, writer("rwc", "FULL")); err != nil {
 		return err

@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -362,5 +363,84 @@ func TestReadersAndWritersDoNotWaitForEachOther(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestPollsRecordedTogetherAreAllStored(t *testing.T) {
+	c := fresh(t)
+	const hosts, rounds = 40, 5
+	for round := range rounds {
+		var wg sync.WaitGroup
+		errs := make([]error, hosts)
+		for i := range hosts {
+			wg.Go(func() {
+				p := answer(munin.HostID(fmt.Sprint("host", i)), start().Add(time.Duration(round)*time.Minute), "cpu", "df")
+				p.Described = uint64(i + 1)
+				if round == 3 && i%2 == 0 { // described otherwise, in the poll before the last
+					p.Described, p.Graphs = uint64(1000+i), p.Graphs[:1]
+				}
+				errs[i] = c.Record(t.Context(), p)
+			})
+		}
+		wg.Wait()
+		must(t, errors.Join(errs...))
+	}
+	for i := range hosts {
+		host := munin.HostID(fmt.Sprint("host", i))
+		h, err := c.Host(t.Context(), string(host))
+		must(t, err)
+		if want := start().Add((rounds - 1) * time.Minute); !h.LastAnswer.Equal(want) || !h.FirstSeen.Equal(start()) {
+			t.Errorf("%s: %+v", host, h)
+		}
+		graphs, err := c.Graphs(t.Context(), host)
+		must(t, err)
+		for _, g := range graphs {
+			if !g.LastSeen.Equal(start().Add((rounds - 1) * time.Minute)) {
+				t.Errorf("%s %s was last seen at %s", host, g.Name, g.LastSeen)
+			}
+		}
+	}
+}
+
+func TestOneBadPollSpoilsNoneThatIsRecordedWithIt(t *testing.T) {
+	c := fresh(t)
+	bad := answer("bad", start(), "cpu")
+	bad.Graphs[0].Fields[0].Bounds.High = math.NaN() // which JSON does not know
+	var wg sync.WaitGroup
+	errs := make([]error, 50)
+	for i := range errs {
+		wg.Go(func() {
+			if i%5 == 0 {
+				if c.Record(t.Context(), bad) == nil {
+					errs[i] = errors.New("the bad poll was stored")
+				}
+				return
+			}
+			errs[i] = c.Record(t.Context(), answer(munin.HostID(fmt.Sprint("host", i)), start(), "cpu"))
+		})
+	}
+	wg.Wait()
+	must(t, errors.Join(errs...))
+	hosts, err := c.Hosts(t.Context())
+	must(t, err)
+	if len(hosts) != 40 {
+		t.Errorf("%d hosts are stored, want 40", len(hosts))
+	}
+}
+
+func TestAPollThatSaysTheSameStillEndsItsFaults(t *testing.T) {
+	c := fresh(t)
+	p := answer("a", start(), "cpu")
+	p.Described = 7
+	must(t, c.Record(t.Context(), p))
+	p.Faults = []munin.Fault{{Plugin: "cpu", Reason: "why"}}
+	must(t, c.Record(t.Context(), p))
+	if got, err := c.Faults(t.Context(), "a"); err != nil || len(got) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	p.Faults = nil
+	must(t, c.Record(t.Context(), p))
+	if got, err := c.Faults(t.Context(), "a"); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -30,51 +30,162 @@ type update struct {
 	hash [sha256.Size]byte
 }
 
+// stored is what is known to be stored of a host.
+type stored struct {
+	id        int64
+	graphs    map[string]seen
+	described uint64 // munin.Poll.Described of the graphs that are current; 0: not known
+	faults    bool   // there may be some
+}
+
+// waiting is a poll that is to be stored.
+type waiting struct {
+	poll *munin.Poll
+	done chan struct{} // closed once the poll was stored, or nobody else will do it
+	told bool          // it was stored
+}
+
 // Record stores what one poll said, in one transaction: how the session went, the graphs, the faults instead of those of the poll before. Graphs
 // that it did not bring stay known with their LastSeen. LastAnswer moves only when the session ended well.
-// A host that was never configured is added. The readings are not the catalogue's business.
+// A host that was never configured is added. The readings are not the catalogue's business. Polls that are recorded
+// at the same time share a transaction, unless one of them cannot be stored.
 func (c *Catalog) Record(ctx context.Context, p *munin.Poll) error {
 	if p.Host.Name() == "" {
 		return errors.New("store a poll: it names no host")
 	}
-	var todo changes
-	err := c.change(ctx, c.fast, func(tx *sql.Tx) error {
-		id, err := recordHost(ctx, tx, p)
-		if err != nil {
-			return err
-		}
-		known, err := c.stored(ctx, tx, p.Host, id)
-		if err != nil {
-			return err
-		}
-		if todo, err = diff(p, known); err != nil {
-			return err
-		}
-		if err := writeGraphs(ctx, tx, id, p, todo); err != nil {
-			return err
-		}
-		return writeFaults(ctx, tx, id, p.Faults)
-	})
-	if err != nil {
-		c.forget(p.Host)
+	if c.fast == nil {
+		return fmt.Errorf("store the poll of %s: %w", p.Host, errReadOnly)
+	}
+	w := &waiting{poll: p, done: make(chan struct{})}
+	c.queueMu.Lock()
+	c.queue = append(c.queue, w)
+	c.queueMu.Unlock()
+	select {
+	case <-w.done: // Somebody else had the turn.
+	case c.turn <- struct{}{}:
+		c.recordTogether(ctx)
+		<-c.turn
+		<-w.done
+	}
+	if w.told {
+		return nil
+	}
+	if err := c.recordAll(ctx, []*waiting{w}); err != nil {
 		return fmt.Errorf("store the poll of %s: %w", p.Host, err)
 	}
-	c.remember(p.Host, todo)
 	return nil
 }
 
-func recordHost(ctx context.Context, tx *sql.Tx, p *munin.Poll) (id int64, err error) {
-	text := ""
-	if p.Err != nil {
-		text = p.Err.Error()
+// recordTogether stores what is in the queue. Where that fails, each is left to who brought it.
+func (c *Catalog) recordTogether(ctx context.Context) {
+	c.queueMu.Lock()
+	batch := c.queue
+	c.queue = nil
+	c.queueMu.Unlock()
+	told := len(batch) > 0 && c.recordAll(ctx, batch) == nil
+	for _, w := range batch {
+		w.told = told
+		close(w.done)
 	}
-	var first, answer sql.NullInt64
+}
+
+// recordAll stores polls in one transaction, all or none.
+func (c *Catalog) recordAll(ctx context.Context, batch []*waiting) error {
+	err := c.change(ctx, c.fast, func(tx *sql.Tx) error {
+		again, err := tx.PrepareContext(ctx, seenAgain)
+		if err != nil {
+			return err
+		}
+		defer again.Close()
+		for _, w := range batch {
+			if same, err := c.recordSame(ctx, again, w.poll); err != nil {
+				return err
+			} else if same {
+				continue
+			}
+			if err := c.recordOne(ctx, tx, w.poll); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		c.forget(batch)
+	}
+	return err
+}
+
+// times are those of a poll as they are stored.
+func times(p *munin.Poll) (first, answer, graphs sql.NullInt64) {
 	if p.Answered() {
 		first = nanos(p.Start)
 		if p.Err == nil {
 			answer = nanos(p.Start)
 		}
 	}
+	if len(p.Graphs) > 0 {
+		graphs = nanos(p.Start)
+	}
+	return first, answer, graphs
+}
+
+func errorText(p *munin.Poll) string {
+	if p.Err == nil {
+		return ""
+	}
+	return p.Err.Error()
+}
+
+const seenAgain = `UPDATE hosts SET
+	first_seen = coalesce(first_seen, ?), last_answer = coalesce(?, last_answer), last_tried = ?, last_error = ?, last_took = ?,
+	banner = iif(? = '', banner, ?), graphs_seen = coalesce(?, graphs_seen)
+	WHERE id = ? AND path = ?`
+
+// recordSame stores a poll that said what the one before said, which is the usual one. It is false when it did not.
+func (c *Catalog) recordSame(ctx context.Context, stmt *sql.Stmt, p *munin.Poll) (bool, error) {
+	known := c.hosts[p.Host]
+	if known == nil || known.faults || len(p.Faults) > 0 || len(p.Graphs) > 0 && (p.Described == 0 || p.Described != known.described) {
+		return false, nil
+	}
+	first, answer, graphs := times(p)
+	done, err := stmt.ExecContext(ctx, first, answer, nanos(p.Start), errorText(p), p.Took, p.Banner, p.Banner, graphs, known.id, p.Host)
+	if err != nil {
+		return false, err
+	}
+	n, err := done.RowsAffected()
+	return n == 1, err
+}
+
+func (c *Catalog) recordOne(ctx context.Context, tx *sql.Tx, p *munin.Poll) error {
+	id, err := recordHost(ctx, tx, p)
+	if err != nil {
+		return err
+	}
+	known, err := c.stored(ctx, tx, p.Host, id)
+	if err != nil {
+		return err
+	}
+	todo, err := diff(p, known.graphs)
+	if err != nil {
+		return err
+	}
+	if err := writeGraphs(ctx, tx, id, p, todo); err != nil {
+		return err
+	}
+	if err := writeFaults(ctx, tx, id, p.Faults); err != nil {
+		return err
+	}
+	// Should the transaction fail, all of this is forgotten.
+	known.apply(todo)
+	known.faults = len(p.Faults) > 0
+	if len(p.Graphs) > 0 {
+		known.described = p.Described
+	}
+	return nil
+}
+
+func recordHost(ctx context.Context, tx *sql.Tx, p *munin.Poll) (id int64, err error) {
+	first, answer, _ := times(p)
 	err = tx.QueryRowContext(ctx, `INSERT INTO hosts (path, name, address, first_seen, last_answer, last_tried, last_error, last_took, banner)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (path) DO UPDATE SET
@@ -82,13 +193,13 @@ func recordHost(ctx context.Context, tx *sql.Tx, p *munin.Poll) (id int64, err e
 			last_tried = excluded.last_tried, last_error = excluded.last_error, last_took = excluded.last_took,
 			banner = iif(excluded.banner = '', banner, excluded.banner)
 		RETURNING id`,
-		p.Host, p.Host.Name(), p.Address, first, answer, nanos(p.Start), text, p.Took, p.Banner).Scan(&id)
+		p.Host, p.Host.Name(), p.Address, first, answer, nanos(p.Start), errorText(p), p.Took, p.Banner).Scan(&id)
 	return id, err
 }
 
-// stored is what the database holds of a host's graphs; it is read once.
-func (c *Catalog) stored(ctx context.Context, tx *sql.Tx, host munin.HostID, id int64) (map[string]seen, error) {
-	if known, ok := c.graphs[host]; ok {
+// stored is what the database holds of a host; it is read once.
+func (c *Catalog) stored(ctx context.Context, tx *sql.Tx, host munin.HostID, id int64) (*stored, error) {
+	if known := c.hosts[host]; known != nil && known.id == id {
 		return known, nil
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT name, body, current FROM graphs WHERE host_id = ?", id)
@@ -96,7 +207,7 @@ func (c *Catalog) stored(ctx context.Context, tx *sql.Tx, host munin.HostID, id 
 		return nil, err
 	}
 	defer rows.Close()
-	known := make(map[string]seen)
+	known := &stored{id: id, graphs: make(map[string]seen), faults: true}
 	for rows.Next() {
 		var name string
 		var body []byte
@@ -104,12 +215,12 @@ func (c *Catalog) stored(ctx context.Context, tx *sql.Tx, host munin.HostID, id 
 		if err := rows.Scan(&name, &body, &current); err != nil {
 			return nil, err
 		}
-		known[name] = seen{hash: sha256.Sum256(body), current: current}
+		known.graphs[name] = seen{hash: sha256.Sum256(body), current: current}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	c.graphs[host] = known
+	c.hosts[host] = known
 	return known, nil
 }
 
@@ -190,30 +301,26 @@ func writeFaults(ctx context.Context, tx *sql.Tx, host int64, faults []munin.Fau
 	return nil
 }
 
-// remember notes what was committed.
-func (c *Catalog) remember(host munin.HostID, done changes) {
-	c.write.Lock()
-	defer c.write.Unlock()
-	known := c.graphs[host]
-	if known == nil {
-		return
-	}
+// apply notes what was written.
+func (s *stored) apply(done changes) {
 	for _, u := range done.write {
-		known[u.name] = seen{hash: u.hash, current: true}
+		s.graphs[u.name] = seen{hash: u.hash, current: true}
 	}
 	for _, name := range done.back {
-		known[name] = seen{hash: known[name].hash, current: true}
+		s.graphs[name] = seen{hash: s.graphs[name].hash, current: true}
 	}
 	for _, name := range done.left {
-		known[name] = seen{hash: known[name].hash}
+		s.graphs[name] = seen{hash: s.graphs[name].hash}
 	}
 }
 
-// forget makes the next poll of a host read again what is stored.
-func (c *Catalog) forget(host munin.HostID) {
+// forget makes the next polls of hosts read again what is stored.
+func (c *Catalog) forget(batch []*waiting) {
 	c.write.Lock()
 	defer c.write.Unlock()
-	delete(c.graphs, host)
+	for _, w := range batch {
+		delete(c.hosts, w.poll.Host)
+	}
 }
 
 const graphsOfHost = `SELECT body, iif(current, graphs_seen, last_seen) FROM graphs JOIN hosts ON hosts.id = host_id WHERE path = ?`
