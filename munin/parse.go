@@ -49,6 +49,7 @@ type Reply struct {
 func ParseConfig(plugin string, body []byte) Reply {
 	p := newParser(plugin)
 	p.config = true
+	p.index, p.saidOn, p.labels = make(map[string]int), make(map[string]bool), make(map[string]bool)
 	p.run(body)
 	p.finishGraphs()
 	return p.reply
@@ -65,7 +66,7 @@ type parser struct {
 	plugin  string
 	config  bool
 	reply   Reply
-	index   map[string]int // graph name → position in reply.Graphs
+	index   map[string]int // graph name → position in reply.Graphs; this and the other maps are for configs only
 	current string         // graph that lines belong to; empty while an invalid multigraph is skipped
 	line    int
 	attrs   int
@@ -75,10 +76,7 @@ type parser struct {
 }
 
 func newParser(plugin string) *parser {
-	return &parser{
-		plugin: plugin, current: SanitisePlugin(plugin),
-		index: make(map[string]int), saidOn: make(map[string]bool), labels: make(map[string]bool),
-	}
+	return &parser{plugin: plugin, current: SanitisePlugin(plugin)}
 }
 
 func (p *parser) fault(text, format string, args ...any) {
