@@ -86,7 +86,10 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		return nil, err
 	}
 	a.closers = append(a.closers, a.catalog.Close)
-	a.samples, err = storage.Open(dir, storage.Options{Retention: conf.Retention, Logger: log, Registerer: registry})
+	a.samples, err = storage.Open(dir, storage.Options{
+		Retention: conf.Retention.Raw, RetentionHour: conf.Retention.Hour, RetentionDay: conf.Retention.Day, MaxBytes: conf.Retention.Bytes,
+		Logger: log, Registerer: registry,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,11 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		Sink: a.samples, Catalog: a.catalog, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
 	})
 	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
-	if a.jobs, err = jobs.New(log, a.capacityJob()); err != nil {
+	rollUp, err := a.rollUpJob()
+	if err != nil {
+		return nil, err
+	}
+	if a.jobs, err = jobs.New(log, a.capacityJob(), rollUp); err != nil {
 		return nil, err
 	}
 	if err = a.newServer(registry); err != nil {

@@ -30,8 +30,8 @@ type Config struct {
 	Data        string        // data folder; empty where the file does not say
 	Interval    time.Duration // between two polls, where nothing else is said
 	SilentAfter time.Duration // 0: three intervals of the host
-	Retention   time.Duration // of raw samples
-	Concurrency int           // polls at once
+	Retention   Retention
+	Concurrency int // polls at once
 	Timeouts    poll.Timeouts
 	Forecast    Forecast
 	Hosts       []Host // ordered by ID
@@ -97,7 +97,6 @@ const (
 
 	defaultListen      = "127.0.0.1:8080"
 	defaultInterval    = 5 * time.Minute
-	defaultRetention   = 400 * 24 * time.Hour
 	defaultConcurrency = 256
 	defaultSchedule    = "15 4 * * *"
 	silentIntervals    = 3
@@ -195,27 +194,31 @@ func (r *reader) read(text []byte) *Config {
 		r.problem(0, "%v", err)
 	}
 	c := &Config{
-		Name: r.name, Listen: defaultListen, Interval: defaultInterval, Retention: defaultRetention,
+		Name: r.name, Listen: defaultListen, Interval: defaultInterval,
 		Concurrency: defaultConcurrency, Forecast: Forecast{Schedule: schedule}, Notify: defaultNotify(),
 	}
+	keep := retention{Retention: Retention{Raw: defaultRaw, Hour: defaultHour}}
 	var groups, hosts, levels *node
 	listenLine := 0
 	keys := map[string]func(*node){
-		"listen":       func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
-		"sign_in":      func(n *node) { c.Anonymous = r.word(n, "none") == "none" },
-		"url":          func(n *node) { c.URL = r.url(n) },
-		"data":         func(n *node) { c.Data = r.text(n) },
-		"interval":     func(n *node) { c.Interval = r.duration(n, minInterval, maxInterval) },
-		"silent_after": func(n *node) { c.SilentAfter = r.duration(n, minInterval, munin.MaxRange) },
-		"retention":    func(n *node) { c.Retention = r.duration(n, 24*time.Hour, munin.MaxRange) },
-		"concurrency":  func(n *node) { c.Concurrency = r.count(n, 1, 10_000) },
-		"timeouts":     func(n *node) { r.timeouts(n, "timeouts", &c.Timeouts) },
-		"forecast":     func(n *node) { r.forecast(n, &c.Forecast) },
-		"groups":       func(n *node) { groups = n },
-		"hosts":        func(n *node) { hosts = n },
-		"levels":       func(n *node) { levels = n },
-		"receivers":    func(n *node) { c.Receivers = r.receivers(n) },
-		"notify":       func(n *node) { r.notify(n, &c.Notify) },
+		"listen":         func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
+		"sign_in":        func(n *node) { c.Anonymous = r.word(n, "none") == "none" },
+		"url":            func(n *node) { c.URL = r.url(n) },
+		"data":           func(n *node) { c.Data = r.text(n) },
+		"interval":       func(n *node) { c.Interval = r.duration(n, minInterval, maxInterval) },
+		"silent_after":   func(n *node) { c.SilentAfter = r.duration(n, minInterval, munin.MaxRange) },
+		"retention":      func(n *node) { keep.Raw = r.keep(n) },
+		"retention_hour": func(n *node) { keep.hour, keep.Hour = n, r.keep(n) },
+		"retention_day":  func(n *node) { keep.day, keep.Day = n, r.keep(n) },
+		"retention_size": func(n *node) { keep.Bytes = r.bytes(n, minBytes) },
+		"concurrency":    func(n *node) { c.Concurrency = r.count(n, 1, 10_000) },
+		"timeouts":       func(n *node) { r.timeouts(n, "timeouts", &c.Timeouts) },
+		"forecast":       func(n *node) { r.forecast(n, &c.Forecast) },
+		"groups":         func(n *node) { groups = n },
+		"hosts":          func(n *node) { hosts = n },
+		"levels":         func(n *node) { levels = n },
+		"receivers":      func(n *node) { c.Receivers = r.receivers(n) },
+		"notify":         func(n *node) { r.notify(n, &c.Notify) },
 	}
 	if root, ok := r.document(text); ok {
 		r.mapping(root, "", keys)
@@ -224,6 +227,7 @@ func (r *reader) read(text []byte) *Config {
 	if err := c.CheckListen(c.Listen); err != nil {
 		r.problem(listenLine, "%v", err)
 	}
+	c.Retention = keep.settle(r)
 	c.Timeouts = c.Timeouts.WithDefaults()
 	r.hosts(c, groups, hosts)
 	c.Levels = r.levels(levels, c.Hosts)
