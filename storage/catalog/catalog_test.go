@@ -405,7 +405,7 @@ func TestPollsRecordedTogetherAreAllStored(t *testing.T) {
 func TestOneBadPollSpoilsNoneThatIsRecordedWithIt(t *testing.T) {
 	c := fresh(t)
 	bad := answer("bad", start(), "cpu")
-	bad.Graphs[0].Fields[0].Bounds.High = math.NaN() // which JSON does not know
+	bad.Graphs[0].Fields[0].Draw.Width = math.NaN() // which JSON does not know
 	var wg sync.WaitGroup
 	errs := make([]error, 50)
 	for i := range errs {
