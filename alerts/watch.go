@@ -17,10 +17,12 @@ const leastStale = 10 * time.Minute
 type watch struct {
 	mu     sync.Mutex
 	loaded bool
-	graphs map[string]munin.Graph // by name, as last described
+	graphs map[string]*munin.Graph // by name, as last described; nobody changes them
 	states map[munin.SeriesID]munin.AlertState
 	gone   map[munin.SeriesID]bool // the node said that it has them no more
 	untold []Notice                // saved, and not yet taken over by the Teller
+
+	described uint64 // munin.Poll.Described of what graphs says
 
 	heard    time.Time // last answer that this process saw
 	failures int       // polls without an answer since then
@@ -28,7 +30,7 @@ type watch struct {
 
 func newWatch() *watch {
 	return &watch{
-		graphs: make(map[string]munin.Graph), states: make(map[munin.SeriesID]munin.AlertState),
+		graphs: make(map[string]*munin.Graph), states: make(map[munin.SeriesID]munin.AlertState),
 		gone: make(map[munin.SeriesID]bool),
 	}
 }
@@ -43,7 +45,7 @@ func (w *watch) loadGraphs(ctx context.Context, from Graphs, id munin.HostID) er
 	}
 	for i := range graphs {
 		if _, ok := w.graphs[graphs[i].Name]; !ok && w.interesting(&graphs[i]) {
-			w.graphs[graphs[i].Name] = graphs[i]
+			w.graphs[graphs[i].Name] = &graphs[i]
 		}
 	}
 	w.loaded = true
@@ -65,9 +67,13 @@ func (w *watch) interesting(g *munin.Graph) bool {
 
 // learn takes over the descriptions of a poll.
 func (w *watch) learn(poll *munin.Poll) {
+	if poll.Described != 0 && poll.Described == w.described {
+		return
+	}
+	w.described = poll.Described
 	for i := range poll.Graphs {
 		if w.interesting(&poll.Graphs[i]) {
-			w.graphs[poll.Graphs[i].Name] = poll.Graphs[i]
+			w.graphs[poll.Graphs[i].Name] = &poll.Graphs[i]
 		}
 	}
 }
@@ -75,7 +81,7 @@ func (w *watch) learn(poll *munin.Poll) {
 func (w *watch) notice(state munin.AlertState, event Event, from munin.Level) Notice {
 	n := Notice{State: state, Event: event, From: from}
 	if g, ok := w.graphs[state.ID.Graph]; ok {
-		n.Graph = about(state.ID, &g)
+		n.Graph = about(state.ID, g)
 	} else {
 		n.Graph = about(state.ID, nil)
 	}
@@ -226,8 +232,7 @@ func (t *target) take(p munin.Point) {
 func (w *watch) targets(host munin.Host, a answer, now time.Time) []target {
 	var out []target
 	done := make(map[munin.SeriesID]bool)
-	for name := range w.graphs {
-		g := w.graphs[name]
+	for _, g := range w.graphs {
 		for i := range g.Fields {
 			f := &g.Fields[i]
 			id := munin.SeriesID{Host: host.ID, Graph: g.Name, Field: f.Name}
@@ -238,7 +243,7 @@ func (w *watch) targets(host munin.Host, a answer, now time.Time) []target {
 			delete(w.gone, id)
 			if rule := RuleOf(f); !rule.IsZero() || known && unsettled(state) {
 				done[id] = true
-				out = append(out, newTarget(host, &g, f, a, now))
+				out = append(out, newTarget(host, g, f, a, now))
 			}
 		}
 	}
