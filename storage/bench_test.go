@@ -52,9 +52,14 @@ func BenchmarkAppend(b *testing.B) {
 
 func yearOf(b *testing.B, sources []munin.Source) (*storage.Samples, munin.Range) {
 	b.Helper()
+	return yearsOf(b, sources, 1)
+}
+
+func yearsOf(b *testing.B, sources []munin.Source, years int) (*storage.Samples, munin.Range) {
+	b.Helper()
 	dir := b.TempDir()
 	to := time.Now().Truncate(time.Hour)
-	r := munin.Range{From: to.Add(-365 * 24 * time.Hour), To: to}
+	r := munin.Range{From: to.Add(-time.Duration(years) * 365 * 24 * time.Hour), To: to}
 	values := make(map[munin.SeriesID]func(time.Time) float64)
 	for i, source := range sources {
 		values[source.ID] = func(t time.Time) float64 {

@@ -6,7 +6,6 @@ import (
 
 	"corbie/master/jobs"
 	"corbie/munin"
-
 	"corbie/storage/catalog"
 )
 
