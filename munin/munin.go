@@ -134,6 +134,15 @@ type Host struct {
 	LastTook   time.Duration
 	Banner     string // name that the node gave in its banner
 	Archived   bool   // no longer configured; its history is kept
+
+	// What the last session cost, as in Poll.
+	LastLag     time.Duration
+	LastValues  int
+	LastBytes   int64
+	Slowest     string
+	SlowestTook time.Duration
+	// Spool is how far the node's spool has been fetched and stored: see Poll.Spool.
+	Spool int64
 }
 
 // Poll is what one session with one host gave, whole or in part.
@@ -152,6 +161,13 @@ type Poll struct {
 	Faults   []Fault // what was dropped, by plugin and line
 	Bytes    int64   // received
 	Err      error   // why the session was given up early, nil when it went well
+
+	Lag         time.Duration // how late the session began: it had to wait for others
+	Slowest     string        // plugin whose answer took longest; empty where none answered
+	SlowestTook time.Duration
+	// Spool is the highest time, in seconds since 1970, of what the node gave out of its spool, when all of it is in
+	// Readings; 0 says nothing.
+	Spool int64
 
 	// Described tells one set of graphs from another: two polls of a host that a program made with the same number here
 	// brought the same Graphs. 0 says nothing.
