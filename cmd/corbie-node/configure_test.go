@@ -121,7 +121,7 @@ func TestPrintsTheShellCommandsThatMuninNodeConfigurePrints(t *testing.T) {
 	t.Logf("%d commands, all the same", strings.Count(theirs, "\n"))
 }
 
-// TestMuninsHistoryIsUnderstood compares which plugins are newer than each version that Munin's history names.
+// TestMuninsHistoryIsUnderstood compares which plugins are newer than some of the versions in Munin's history.
 func TestMuninsHistoryIsUnderstood(t *testing.T) {
 	_, err := os.Stat(debianConfigure)
 	needPeer(t, "munin-node-configure (Debian's munin-node)", err == nil)
@@ -135,7 +135,7 @@ func TestMuninsHistoryIsUnderstood(t *testing.T) {
 	}
 	versions, shown := regexp.MustCompile(`(?m)^\[(.+)\]`).FindAllStringSubmatch(string(history), -1), 0
 	for i, version := range versions {
-		if i%4 != 0 && i < len(versions)-2 {
+		if i%16 != 0 && i < len(versions)-2 {
 			continue
 		}
 		args := []string{"--newer", version[1], "--families", "auto", "--servicedir", services}
