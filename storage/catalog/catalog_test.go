@@ -444,3 +444,23 @@ func TestAPollThatSaysTheSameStillEndsItsFaults(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+func TestWhatASessionCostIsKept(t *testing.T) {
+	c := fresh(t)
+	p := answer("a", start(), "cpu")
+	p.Described = 1
+	for i := range 3 { // the first and the second are stored in different ways
+		p.Lag, p.Bytes, p.Slowest, p.SlowestTook = time.Duration(i), int64(i), fmt.Sprint("plugin", i), time.Duration(2*i)
+		p.Readings = make([]munin.Reading, i)
+		p.Spool = []int64{300, 0, 200}[i]
+		must(t, c.Record(t.Context(), p))
+		h, err := c.Host(t.Context(), "a")
+		must(t, err)
+		if h.LastLag != p.Lag || h.LastBytes != p.Bytes || h.Slowest != p.Slowest || h.SlowestTook != p.SlowestTook || h.LastValues != i {
+			t.Errorf("%+v", h)
+		}
+		if want := []int64{300, 300, 200}[i]; h.Spool != want { // it goes back when the node's clock does
+			t.Errorf("the spool is at %d, want %d", h.Spool, want)
+		}
+	}
+}

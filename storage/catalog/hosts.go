@@ -38,12 +38,14 @@ func (c *Catalog) Configure(ctx context.Context, hosts []munin.Host) error {
 	return nil
 }
 
-const hostColumns = "path, address, interval, silent, first_seen, last_answer, last_tried, last_error, last_took, banner, archived"
+const hostColumns = "path, address, interval, silent, first_seen, last_answer, last_tried, last_error, last_took, banner, archived, " +
+	"last_lag, last_values, last_bytes, slowest, slowest_took, spool"
 
 func scanHost(rows *sql.Rows) (munin.Host, error) {
 	var h munin.Host
 	var first, answer, tried sql.NullInt64
-	err := rows.Scan(&h.ID, &h.Address, &h.Interval, &h.Silent, &first, &answer, &tried, &h.LastError, &h.LastTook, &h.Banner, &h.Archived)
+	err := rows.Scan(&h.ID, &h.Address, &h.Interval, &h.Silent, &first, &answer, &tried, &h.LastError, &h.LastTook, &h.Banner, &h.Archived,
+		&h.LastLag, &h.LastValues, &h.LastBytes, &h.Slowest, &h.SlowestTook, &h.Spool)
 	h.FirstSeen, h.LastAnswer, h.LastTried = fromNanos(first), fromNanos(answer), fromNanos(tried)
 	return h, err
 }

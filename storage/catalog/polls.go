@@ -138,7 +138,8 @@ func errorText(p *munin.Poll) string {
 
 const seenAgain = `UPDATE hosts SET
 	first_seen = coalesce(first_seen, ?), last_answer = coalesce(?, last_answer), last_tried = ?, last_error = ?, last_took = ?,
-	banner = iif(? = '', banner, ?), graphs_seen = coalesce(?, graphs_seen)
+	banner = iif(? = '', banner, ?), graphs_seen = coalesce(?, graphs_seen),
+	last_lag = ?, last_values = ?, last_bytes = ?, slowest = ?, slowest_took = ?, spool = iif(? = 0, spool, ?)
 	WHERE id = ? AND path = ?`
 
 // recordSame stores a poll that said what the one before said, which is the usual one. It is false when it did not.
@@ -148,7 +149,8 @@ func (c *Catalog) recordSame(ctx context.Context, stmt *sql.Stmt, p *munin.Poll)
 		return false, nil
 	}
 	first, answer, graphs := times(p)
-	done, err := stmt.ExecContext(ctx, first, answer, nanos(p.Start), errorText(p), p.Took, p.Banner, p.Banner, graphs, known.id, p.Host)
+	done, err := stmt.ExecContext(ctx, first, answer, nanos(p.Start), errorText(p), p.Took, p.Banner, p.Banner, graphs,
+		p.Lag, len(p.Readings), p.Bytes, p.Slowest, p.SlowestTook, p.Spool, p.Spool, known.id, p.Host)
 	if err != nil {
 		return false, err
 	}
@@ -186,14 +188,18 @@ func (c *Catalog) recordOne(ctx context.Context, tx *sql.Tx, p *munin.Poll) erro
 
 func recordHost(ctx context.Context, tx *sql.Tx, p *munin.Poll) (id int64, err error) {
 	first, answer, _ := times(p)
-	err = tx.QueryRowContext(ctx, `INSERT INTO hosts (path, name, address, first_seen, last_answer, last_tried, last_error, last_took, banner)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+	err = tx.QueryRowContext(ctx, `INSERT INTO hosts (path, name, address, first_seen, last_answer, last_tried, last_error, last_took, banner,
+			last_lag, last_values, last_bytes, slowest, slowest_took, spool)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (path) DO UPDATE SET
 			first_seen = coalesce(first_seen, excluded.first_seen), last_answer = coalesce(excluded.last_answer, last_answer),
 			last_tried = excluded.last_tried, last_error = excluded.last_error, last_took = excluded.last_took,
-			banner = iif(excluded.banner = '', banner, excluded.banner)
+			banner = iif(excluded.banner = '', banner, excluded.banner),
+			last_lag = excluded.last_lag, last_values = excluded.last_values, last_bytes = excluded.last_bytes,
+			slowest = excluded.slowest, slowest_took = excluded.slowest_took, spool = iif(excluded.spool = 0, spool, excluded.spool)
 		RETURNING id`,
-		p.Host, p.Host.Name(), p.Address, first, answer, nanos(p.Start), errorText(p), p.Took, p.Banner).Scan(&id)
+		p.Host, p.Host.Name(), p.Address, first, answer, nanos(p.Start), errorText(p), p.Took, p.Banner,
+		p.Lag, len(p.Readings), p.Bytes, p.Slowest, p.SlowestTook, p.Spool).Scan(&id)
 	return id, err
 }
 
