@@ -44,14 +44,17 @@ type rejectKey struct {
 // infinite values are stored as unknown. Storing the same again changes nothing, so after an error the whole
 // batch may be tried again.
 func (db *DB) Append(ctx context.Context, readings []munin.Reading) error {
+	if db.release != nil {
+		return errors.New("store samples: the store was opened for reading only")
+	}
+	if err := db.room(len(readings)); err != nil {
+		return fmt.Errorf("store samples: %w", err)
+	}
 	done, err := db.use()
 	if err != nil {
 		return fmt.Errorf("store samples: %w", err)
 	}
 	defer done()
-	if db.release != nil {
-		return errors.New("store samples: the store was opened for reading only")
-	}
 	now := time.Now()
 	for batch := range slices.Chunk(readings, commitSamples) {
 		if err := ctx.Err(); err != nil {
@@ -84,14 +87,14 @@ func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.T
 				db.reject(r, reason)
 				continue
 			}
-			return errors.Join(fmt.Errorf("%s: %w", r.ID, err), app.Rollback())
+			return errors.Join(fmt.Errorf("%s: %w", r.ID, err), db.rollback(app))
 		}
 		if got != refs[i].ref {
 			refs[i].ref, changed = got, true
 		}
 	}
-	if err := app.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	if err := db.commit(app); err != nil {
+		return err
 	}
 	if changed {
 		db.remember(batch, refs)

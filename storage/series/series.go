@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -58,13 +59,21 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer takes the TSDB's own metrics; may be nil.
 	Registerer prometheus.Registerer
+	// Reserve is how many bytes of the disk must be free for samples to be stored; zero means 16 MB.
+	Reserve int64
+	// Free says how many bytes of the disk of a folder are free; nil asks the system.
+	Free func(dir string) (uint64, error)
 }
 
 // DB is one open TSDB. Its methods may be called at the same time.
 type DB struct {
 	dir     string
+	opts    Options
 	log     *slog.Logger
 	window  time.Duration
+	reserve int64
+	free    func(dir string) (uint64, error)
+	metrics *registrations
 	release func() error // removes the scratch folder of a read-only DB; nil for a writer
 
 	quarantined []Quarantined
@@ -72,6 +81,9 @@ type DB struct {
 	mu     sync.RWMutex // held for reading while the TSDB is used
 	closed bool
 	tsdb   *tsdb.DB
+	down   error // why tsdb could not be opened again; nil while it is open
+
+	journal journal
 
 	refMu sync.RWMutex
 	refs  map[munin.SeriesID]ref
@@ -96,8 +108,13 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
 	removeScratch(dir)
-	var err error
-	if db.tsdb, err = tsdb.Open(dir, quiet(db.log), opts.Registerer, db.tsdbOptions(opts), nil); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("open the sample store: %w", err)
+	}
+	if err := db.checkRepair(); err != nil {
+		return nil, fmt.Errorf("open the sample store: %w", err)
+	}
+	if err := db.openTSDB(); err != nil {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
 	return db, nil
@@ -105,14 +122,24 @@ func Open(dir string, opts Options) (*DB, error) {
 
 func newDB(dir string, opts Options) *DB {
 	db := &DB{
-		dir: dir, log: opts.Logger, window: opts.Window,
-		refs: make(map[munin.SeriesID]ref), rejects: make(map[rejectKey]*Reject),
+		dir: dir, opts: opts, log: opts.Logger, window: opts.Window, reserve: opts.Reserve, free: opts.Free,
+		metrics: &registrations{Registerer: opts.Registerer},
+		refs:    make(map[munin.SeriesID]ref), rejects: make(map[rejectKey]*Reject),
 	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
 	if db.window <= 0 {
 		db.window = DefaultWindow
+	}
+	if db.reserve <= 0 {
+		db.reserve = defaultReserve
+	}
+	if db.free == nil {
+		db.free = freeBytes
+	}
+	if opts.Registerer == nil {
+		db.metrics.Registerer = prometheus.NewRegistry()
 	}
 	return db
 }
@@ -140,7 +167,14 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.closed = true
-	err := db.tsdb.Close()
+	var err error
+	if db.down == nil {
+		err = closeTSDB(db.tsdb)
+	}
+	if db.torn() {
+		// The next Open shall read the log, and repair it.
+		dropSnapshots(db.dir)
+	}
 	if db.release != nil {
 		err = errors.Join(err, db.release())
 	}
@@ -156,6 +190,11 @@ func (db *DB) use() (done func(), err error) {
 	if db.closed {
 		db.mu.RUnlock()
 		return nil, errClosed
+	}
+	if db.down != nil {
+		err := db.down
+		db.mu.RUnlock()
+		return nil, fmt.Errorf("the sample store could not be opened again after a failed write: %w", err)
 	}
 	return db.mu.RUnlock, nil
 }

@@ -1,0 +1,199 @@
+package series_test
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"corbie/munin"
+	"corbie/storage/series"
+)
+
+// limitFiles makes writing past so many bytes of any file fail half way, as on a disk that becomes full, until the returned
+// function is called.
+func limitFiles(t *testing.T, bytes uint64) (lift func()) {
+	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	set := func(soft uint64) {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: soft, Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(bytes)
+	lift = func() { set(before.Cur) }
+	t.Cleanup(lift)
+	return lift
+}
+
+// batches gives readings of a hundred fields, in steps of a second.
+func batches(from time.Time, count int) [][]munin.Reading {
+	out := make([][]munin.Reading, count)
+	for i := range out {
+		for field := range 100 {
+			out[i] = append(out[i], munin.Reading{
+				ID:    munin.SeriesID{Host: "h", Graph: "g", Field: strings.Repeat("f", field+1)},
+				Point: munin.Point{T: from.Add(time.Duration(i) * time.Second).UnixMilli(), V: float64(i*i*7919 + field)},
+			})
+		}
+	}
+	return out
+}
+
+func TestWhatIsStoredAfterAFailedWriteSurvivesTheDeathOfTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	db := open(t, dir, series.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	first := id("first")
+	now := time.Now().Add(-time.Hour).Truncate(time.Second)
+	var want []munin.Reading
+	lift := limitFiles(t, 100_000)
+	failed := 0
+	for i, batch := range batches(now, 400) {
+		mark := munin.Reading{ID: first, Point: munin.Point{T: batch[0].T, V: float64(i)}}
+		if err := db.Append(t.Context(), append(batch, mark)); err != nil {
+			if failed++; failed == 20 {
+				lift()
+			}
+			continue
+		}
+		want = append(want, mark)
+	}
+	if failed != 20 || len(want) != 380 {
+		t.Fatalf("%d appends failed and %d went well; want the 20 until there was room to fail and all others to go well", failed, len(want))
+	}
+	wantAll(t, scan(t, db, first), want)
+
+	reader, err := series.OpenReadOnly(dir, series.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDB(t, reader)
+	wantAll(t, scan(t, reader, first), want)
+
+	after := open(t, killed(t, dir), series.Options{})
+	wantAll(t, scan(t, after, first), want)
+	if n := strings.Count(log.String(), "level=ERROR"); n > 3 {
+		t.Errorf("%d errors were logged for one trouble:\n%s", n, log.String())
+	}
+}
+
+func TestWhatWasStoredBeforeAFailedWriteSurvivesAStopAndAStart(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, series.Options{})
+	lift := limitFiles(t, 100_000)
+	var want []munin.Reading
+	for _, batch := range batches(time.Now().Add(-time.Hour).Truncate(time.Second), 400) {
+		if err := db.Append(t.Context(), batch); err != nil {
+			break
+		}
+		want = append(want, batch[0])
+	}
+	lift()
+	closeDB(t, db)
+	for range 2 {
+		db = open(t, dir, series.Options{})
+		more := munin.Reading{ID: want[0].ID, Point: munin.Point{T: want[len(want)-1].T + 60_000, V: 1}}
+		add(t, db, more)
+		want = append(want, more)
+		wantAll(t, scan(t, open(t, killed(t, dir), series.Options{}), want[0].ID), want)
+		closeDB(t, db)
+	}
+}
+
+func TestNothingIsWrittenToADiskThatIsNearlyFull(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	db, err := series.Open(dir, series.Options{Reserve: 1 << 60})
+	if err == nil || !strings.Contains(err.Error(), "free") {
+		t.Fatalf("opened without room: %v, %v", db, err)
+	}
+	free := uint64(1 << 60)
+	db = open(t, dir, series.Options{
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Free:   func(string) (uint64, error) { return free, nil },
+	})
+	readings := every(id("a"), time.Now(), time.Hour, 0)
+	add(t, db, readings[:3]...)
+	size := func() (n int64) {
+		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if info, errInfo := os.Stat(path); err == nil && errInfo == nil {
+				n += info.Size()
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := size()
+	free = 1000
+	for _, r := range readings[3:6] {
+		if err := db.Append(t.Context(), []munin.Reading{r}); err == nil {
+			t.Fatal("stored without room")
+		}
+	}
+	if after := size(); after != before {
+		t.Errorf("the folder grew from %d to %d bytes", before, after)
+	}
+	free = 1 << 60
+	add(t, db, readings[6:]...)
+	wantSame(t, scan(t, db, id("a")), append(readings[:3:3], readings[6:]...))
+	if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "stored again") != 1 {
+		t.Errorf("want one line when it stops and one when it goes on:\n%s", text)
+	}
+}
+
+func TestALogWhoseRepairWasInterruptedIsRepairedAnew(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, series.Options{})
+	readings := every(id("a"), time.Now(), time.Hour, 0)
+	add(t, db, readings...)
+	copied := killed(t, dir)
+	segment := filepath.Join(copied, "wal", "00000000")
+	if err := os.Rename(segment, segment+".repair"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segment, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, scan(t, open(t, copied, series.Options{}), id("a")), readings)
+}
+
+// wantAll checks that all of want is there. A batch whose append failed may be there as well, in part.
+func wantAll(t *testing.T, got []munin.Point, want []munin.Reading) {
+	t.Helper()
+	have := make(map[munin.Point]bool)
+	for _, p := range got {
+		have[p] = true
+	}
+	missing := 0
+	for _, r := range want {
+		if !have[r.Point] {
+			missing++
+		}
+	}
+	if missing > 0 || len(got) > len(want)+20 {
+		t.Fatalf("%d of %d samples are missing; there are %d", missing, len(want), len(got))
+	}
+}
+
+// killed copies the folder of an open DB: what would be there after kill -9.
+func killed(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}

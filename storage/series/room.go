@@ -1,0 +1,265 @@
+package series
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// defaultReserve is how many bytes of the disk stay free for what must go on when samples cannot be stored: the catalogue, the
+// notification log, the repair of a log.
+const defaultReserve = 16 << 20
+
+// probeBytes are written before the TSDB is opened, to see whether that works.
+const probeBytes = 1 << 20
+
+// journal is the write-ahead log's state as this package sees it.
+//
+// A write to the log that fails half way, as on a full disk, leaves a piece of a record. What the TSDB appends later comes after
+// that piece, and the next start or reader cuts the log there: samples that were acknowledged since would be gone. So after the
+// first failure nothing is committed any more, and the TSDB is closed and opened anew, which repairs the log, before the next.
+type journal struct {
+	mu   sync.Mutex // held while anything is written to the log
+	torn bool       // a write failed since the TSDB was opened
+	full bool       // the log was told that nothing is stored
+	lost int        // readings that were turned away since then
+}
+
+var errTorn = errors.New("the write-ahead log has to be repaired first")
+
+// commit ends an appender: what it holds is in the log, or else nothing more gets there.
+func (db *DB) commit(app storage.AppenderV2) error {
+	j := &db.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.torn {
+		return errors.Join(errTorn, app.Rollback())
+	}
+	if err := app.Commit(); err != nil {
+		j.torn = true
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// rollback drops what an appender holds. New series are in the log all the same.
+func (db *DB) rollback(app storage.AppenderV2) error {
+	j := &db.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := app.Rollback()
+	j.torn = j.torn || err != nil
+	return err
+}
+
+func (db *DB) torn() bool {
+	db.journal.mu.Lock()
+	defer db.journal.mu.Unlock()
+	return db.journal.torn
+}
+
+// room makes sure that readings can be stored: there is space on the disk, and the log is whole. It tells the log when that
+// ends and when it is so again, once each.
+func (db *DB) room(readings int) error {
+	err := db.checkFree(0)
+	if err == nil && db.torn() {
+		err = db.mend()
+	}
+	j := &db.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case err != nil:
+		j.lost += readings
+		if !j.full {
+			j.full = true
+			db.log.Error("samples are not stored until this is mended; polling, pages and notices go on", "err", err)
+		}
+	case j.full:
+		db.log.Info("samples are stored again", "lost", j.lost)
+		j.full, j.lost = false, 0
+	}
+	return err
+}
+
+// checkFree fails when the disk has less than the reserve and more bytes free.
+func (db *DB) checkFree(more int64) error {
+	free, err := db.free(db.dir)
+	if err != nil {
+		return nil //nolint:nilerr // a file system that cannot tell is written to until it fails
+	}
+	if need := uint64(db.reserve + more); free < need { //nolint:gosec // neither is negative
+		return fmt.Errorf("the disk of %s has %d MB free, which is less than the %d MB that are needed: make room there", db.dir, free>>20, (need+1<<20-1)>>20)
+	}
+	return nil
+}
+
+// checkRepair fails when the TSDB could not be opened with a torn log: the repair copies one of its files, and would lose what is in it
+// where it finds no room. The TSDB also writes chunks while it opens, and panics where it cannot. What the disk says is
+// not enough to go by: there are quotas, and disks that fail.
+func (db *DB) checkRepair() (err error) {
+	if err := db.checkFree(largestSegment(db.dir)); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(db.dir, "probe-*.tmp")
+	if err != nil {
+		return fmt.Errorf("try to write: %w", err)
+	}
+	_, err = probe.Write(make([]byte, probeBytes))
+	if err = errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
+		return fmt.Errorf("try to write: %w", err)
+	}
+	return nil
+}
+
+func freeBytes(dir string) (uint64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, err
+	}
+	return s.Bavail * uint64(s.Bsize), nil //nolint:gosec // not negative
+}
+
+// mend closes the TSDB and opens it anew, which cuts the torn end off its log: nothing that was acknowledged comes after it.
+func (db *DB) mend() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return errClosed
+	}
+	if !db.torn() {
+		return nil
+	}
+	if err := db.checkRepair(); err != nil {
+		return err
+	}
+	if db.down == nil {
+		// That its own last writes fail is to be expected.
+		if err := closeTSDB(db.tsdb); err != nil {
+			db.log.Warn("the sample store did not close well before its repair", "err", err)
+		}
+	}
+	db.metrics.unregister()
+	dropSnapshots(db.dir)
+	db.refMu.Lock()
+	clear(db.refs)
+	db.refMu.Unlock()
+	if db.down = db.openTSDB(); db.down != nil {
+		return fmt.Errorf("open the sample store again: %w", db.down)
+	}
+	db.journal.mu.Lock()
+	db.journal.torn = false
+	db.journal.mu.Unlock()
+	db.log.Info("the write-ahead log was repaired after a failed write")
+	return nil
+}
+
+// closeTSDB closes the TSDB, which panics where it cannot write the chunks that are in memory: on a full disk. They are in
+// the log as well.
+func closeTSDB(open *tsdb.DB) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("write what is in memory: %v", cause)
+		}
+	}()
+	return open.Close()
+}
+
+// openTSDB opens the TSDB for writing.
+func (db *DB) openTSDB() error {
+	if err := db.undoRepair(); err != nil {
+		return err
+	}
+	opened, err := tsdb.Open(db.dir, quiet(db.log), db.metrics, db.tsdbOptions(db.opts), nil)
+	if err != nil {
+		db.metrics.unregister()
+		return err
+	}
+	db.tsdb = opened
+	return nil
+}
+
+// undoRepair puts back what a repair of a log had moved away when it was interrupted, so that the next one finds it.
+func (db *DB) undoRepair() error {
+	for _, name := range []string{"wal", "wbl"} {
+		left, err := filepath.Glob(filepath.Join(db.dir, name, "*.repair"))
+		if err != nil {
+			return err
+		}
+		for _, path := range left {
+			if err := os.Rename(path, strings.TrimSuffix(path, ".repair")); err != nil {
+				return fmt.Errorf("put back a log whose repair was interrupted: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// largestSegment is how much a repair may write: it copies one file of a log.
+func largestSegment(dir string) (size int64) {
+	for _, name := range []string{"wal", "wbl"} {
+		_ = filepath.WalkDir(filepath.Join(dir, name), func(_ string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				if info, err := e.Info(); err == nil {
+					size = max(size, info.Size())
+				}
+			}
+			return nil
+		})
+	}
+	return size
+}
+
+// dropSnapshots removes the TSDB's picture of its memory, which makes it pass over the log before it: also over a
+// torn place that must not stay.
+func dropSnapshots(dir string) {
+	found, _ := filepath.Glob(filepath.Join(dir, "chunk_snapshot.*"))
+	for _, path := range found {
+		_ = os.RemoveAll(path)
+	}
+}
+
+// registrations remember what the TSDB registered, so that it can be opened twice.
+type registrations struct {
+	prometheus.Registerer
+	mu  sync.Mutex
+	all []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (r *registrations) Register(c prometheus.Collector) error {
+	if err := r.Registerer.Register(c); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, c)
+	return nil
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r *registrations) MustRegister(all ...prometheus.Collector) {
+	for _, c := range all {
+		if err := r.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (r *registrations) unregister() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		r.Unregister(c)
+	}
+	r.all = nil
+}
