@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -130,5 +131,26 @@ func TestKeysOfSamplingHaveTheirEffect(t *testing.T) {
 	}
 	if cfg := node.DefaultConfig(); cfg.Spool || cfg.SpoolSize != 256<<20 || cfg.SpoolKeep != 7*24*time.Hour || filepath.IsAbs(cfg.SpoolDir) {
 		t.Errorf("the defaults are %+v", cfg.Sampling)
+	}
+}
+
+// TestEveryKeyOfTheReferenceIsKnown reads docs/node.md.
+func TestEveryKeyOfTheReferenceIsKnown(t *testing.T) {
+	text, err := os.ReadFile("../docs/node.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| `[^|]*\\|").FindAllString(string(text), -1) {
+		for _, key := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row, -1) {
+			keys++
+			cfg, err := node.ParseConfig("n", []byte(key[1]+" 5\n"))
+			if err == nil && len(cfg.Warnings)+len(cfg.Ineffective) > 0 {
+				t.Errorf("%s is in the reference, and has no effect", key[1])
+			}
+		}
+	}
+	if keys < 35 {
+		t.Errorf("only %d keys were found", keys)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"corbie/munin"
 	"corbie/node/spool"
 )
@@ -449,3 +451,70 @@ func TestSamplesOfAnotherHostAreNotMixedIn(t *testing.T) {
 
 // wait lets time pass; in a bubble of synctest it takes none.
 func wait(d time.Duration) { <-time.After(d) }
+
+// TestClockThatStepsBackCostsNothing writes in one bubble at two o'clock, and in the next one at midnight.
+func TestClockThatStepsBackCostsNothing(t *testing.T) {
+	dir := t.TempDir()
+	var m master
+	write := func(s *spool.Store, from int) {
+		for i := range 10 {
+			add(t, s, sample("load", from+i))
+			wait(time.Second)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		wait(2 * time.Hour)
+		s := open(t, dir, spool.Options{})
+		write(s, 0)
+		m.poll(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, dir, spool.Options{})
+		write(s, 100)
+		m.since = m.poll(t, s).Newest.Unix()
+		m.wants(t, 20)
+		write(s, 200)
+		m.poll(t, s)
+		m.wants(t, 30)
+		if since := time.Now().Unix() - m.since; since > 2 {
+			t.Errorf("the master is %d seconds behind", since)
+		}
+	})
+}
+
+func TestFullFileSystemCostsTheOldestSamples(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=400k"); err != nil {
+		if os.Getenv("CORBIE_PEERS") == "required" {
+			t.Fatalf("a small file system cannot be mounted: %v", err)
+		}
+		t.Skipf("a small file system cannot be mounted: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, dir, spool.Options{Segment: 32 << 10, Log: slog.New(slog.DiscardHandler)})
+		defer s.Close()
+		const total = 20_000
+		for i := range total {
+			add(t, s, sample("load", i))
+			wait(time.Second)
+		}
+		st := s.Status()
+		if st.Lost == 0 || st.Samples+st.Lost != total || st.Bytes < 300<<10 {
+			t.Errorf("status %+v", st)
+		}
+		var m master
+		m.poll(t, s)
+		m.wants(t, int(st.Samples))
+		if m.since < time.Now().Unix()-2 {
+			t.Errorf("the newest sample is not there: %d", m.since)
+		}
+	})
+}
