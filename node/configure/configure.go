@@ -61,6 +61,7 @@ type Plugin struct {
 	Disabled bool     // plugin-conf.d keeps it from being asked
 	Wanted   []string // endings of the names under which it should be linked, for wildcards
 	Needs    SNMPNeeds
+	Hosts    []string // whose SNMP agents answered
 	Faults   []string // what is wrong with the plugin or its answers
 }
 
@@ -144,6 +145,12 @@ func (p *Plugin) ParseMarkers(text io.Reader) error {
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("read its markers: %w", err)
 	}
+	p.checkMarkers()
+	return nil
+}
+
+// checkMarkers finds what contradicts itself in the markers.
+func (p *Plugin) checkMarkers() {
 	if p.Family == FamilyAuto && !p.Autoconf {
 		p.fault("its family is auto, but autoconf is not among its capabilities")
 	}
@@ -153,7 +160,6 @@ func (p *Plugin) ParseMarkers(text io.Reader) error {
 	if p.Suggest && !p.Wildcard() {
 		p.fault("suggest is among its capabilities, but its name does not end with an underscore")
 	}
-	return nil
 }
 
 // Merge joins the plugins of several libraries, sorted by name. Of two with the same name, that of the earlier

@@ -83,13 +83,21 @@ func (p *Plugin) missing() []string {
 	return without(without(p.wantedLinks(), p.Links), p.Native)
 }
 
-// superfluous are the names that are links and should not be.
+// superfluous are the names that are links and should not be. Nobody knows what to think of links to hosts whose
+// SNMP agents were not asked, or did not answer.
 func (p *Plugin) superfluous() []string {
 	broken := p.Useful && p.Suggest && len(p.Faults) > 0 // Its suggestions may be missing some.
 	if !p.Answered || broken {
 		return nil
 	}
-	return without(p.Links, p.wantedLinks())
+	names := without(p.Links, p.wantedLinks())
+	if !p.isSNMP() {
+		return names
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		host, _, _ := strings.Cut(p.ending(name), "/")
+		return !slices.Contains(p.Hosts, host)
+	})
 }
 
 func without(names, others []string) []string {

@@ -65,7 +65,7 @@ func (p *Plugin) Suggestion() string {
 }
 
 func (p *Plugin) instances() []string {
-	var have, wanted, native []string
+	var have, superfluous, native []string
 	for _, link := range p.Links {
 		if ending := p.ending(link); ending != "" {
 			have = append(have, ending)
@@ -74,9 +74,11 @@ func (p *Plugin) instances() []string {
 	for _, name := range p.Native {
 		native = append(native, p.ending(name))
 	}
-	wanted = slices.Compact(slices.Sorted(slices.Values(p.Wanted)))
+	for _, name := range p.superfluous() {
+		superfluous = append(superfluous, p.ending(name))
+	}
+	wanted := slices.Compact(slices.Sorted(slices.Values(p.Wanted)))
 	slices.Sort(have)
-	superfluous := without(have, wanted)
 	words := without(have, superfluous)
 	for _, ending := range without(without(wanted, have), native) {
 		words = append(words, "+"+ending)

@@ -2,12 +2,15 @@ package configure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // SNMPNeeds is what a plugin needs of an SNMP agent to be of use for it.
@@ -94,47 +97,100 @@ type Agent interface {
 	Value(ctx context.Context, oid string) (value string, ok bool, err error)
 	// Column asks for all values below an identifier, by what follows it.
 	Column(ctx context.Context, oid string) (map[string]string, error)
+	Close() error
 }
 
-// Probe asks an agent for what the plugin needs and notes the suggestions that follow for its host. The error
-// says that the agent does not answer.
-func (p *Plugin) Probe(ctx context.Context, host string, agent Agent) error {
-	if len(p.Needs.Values)+len(p.Needs.Columns) == 0 || len(p.Faults) > 0 {
-		return nil
+// Dial opens a session with the SNMP agent of a host.
+type Dial func(ctx context.Context, host string) (Agent, error)
+
+// ProbeHosts asks the agents of all hosts for what the plugins need, several hosts at the same time, and notes
+// in the plugins what is suggested for whom. A host that does not answer is left after the first question; the
+// first result says for each such host why. The error is the end of ctx.
+func ProbeHosts(ctx context.Context, plugins []*Plugin, hosts []string, dial Dial) (silent []error, err error) {
+	const parallel = 16
+	endings, failures := make([][][]string, len(hosts)), make([]error, len(hosts))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, host := range hosts {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			endings[i], failures[i] = probeHost(ctx, plugins, host, dial)
+			return nil
+		})
 	}
-	p.Answered = true
-	for _, need := range p.Needs.Values {
-		value, ok, err := agent.Value(ctx, need.OID)
-		if err != nil || !ok || !need.accepts(value) {
-			return err
+	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
+		return nil, err
+	}
+	for i, host := range hosts {
+		if failures[i] != nil {
+			silent = append(silent, fmt.Errorf("%s: %w", host, failures[i]))
+			continue
+		}
+		for j, p := range plugins {
+			if p.Needs.any() && len(p.Faults) == 0 {
+				p.Answered, p.Hosts = true, append(p.Hosts, host)
+			}
+			p.want(endings[i][j])
 		}
 	}
-	if len(p.Needs.Columns) == 0 {
-		p.wantFor(host)
-		return nil
+	return silent, nil
+}
+
+// probeHost is what one host is suggested for, by the plugins' places.
+func probeHost(ctx context.Context, plugins []*Plugin, host string, dial Dial) ([][]string, error) {
+	agent, err := dial(ctx, host)
+	if err != nil {
+		return nil, err
 	}
-	columns := make(map[string]map[string]string, len(p.Needs.Columns))
-	for _, need := range p.Needs.Columns {
+	defer agent.Close()
+	endings := make([][]string, len(plugins))
+	for i, p := range plugins {
+		if !p.Needs.any() || len(p.Faults) > 0 {
+			continue
+		}
+		if endings[i], err = p.Needs.probe(ctx, host, agent); err != nil {
+			return nil, err
+		}
+	}
+	return endings, nil
+}
+
+// any says that the plugin knows what it needs.
+func (n SNMPNeeds) any() bool { return len(n.Values)+len(n.Columns) > 0 }
+
+// probe asks an agent for what is needed and returns the endings of names that follow for its host.
+func (n SNMPNeeds) probe(ctx context.Context, host string, agent Agent) ([]string, error) {
+	for _, need := range n.Values {
+		value, ok, err := agent.Value(ctx, need.OID)
+		if err != nil || !ok || !need.accepts(value) {
+			return nil, err
+		}
+	}
+	if len(n.Columns) == 0 {
+		return []string{host}, nil
+	}
+	columns := make(map[string]map[string]string, len(n.Columns))
+	for _, need := range n.Columns {
 		if columns[need.OID] != nil {
 			continue
 		}
 		column, err := agent.Column(ctx, need.OID)
 		if err != nil || len(column) == 0 {
-			return err
+			return nil, err
 		}
 		columns[need.OID] = column
 	}
-	rows := p.Needs.rows(columns)
-	if p.Needs.Index == "" {
-		if len(rows) > 0 {
-			p.wantFor(host)
-		}
-		return nil
+	rows := n.rows(columns)
+	if n.Index == "" {
+		return slices.Repeat([]string{host}, min(1, len(rows))), nil
 	}
+	endings := make([]string, 0, len(rows))
 	for _, row := range rows {
-		p.wantFor(host + "/" + columns[p.Needs.Index][row])
+		endings = append(endings, host+"/"+columns[n.Index][row])
 	}
-	return nil
+	return endings, nil
 }
 
 // rows are the rows that have all the columns needed, with values that fit.
@@ -155,19 +211,21 @@ func (n SNMPNeeds) rows(columns map[string]map[string]string) []string {
 
 func (n SNMPNeed) accepts(value string) bool { return n.Pattern == nil || n.Pattern.MatchString(value) }
 
-// wantFor notes a suggestion, if a name can be made of it.
-func (p *Plugin) wantFor(ending string) {
-	host, index, _ := strings.Cut(ending, "/")
-	if !suggestionPattern.MatchString(host) || index != "" && !suggestionPattern.MatchString(index) {
-		p.fault("no name of a link can be made of %q", clip(ending))
-		return
+// want notes suggestions, as far as names can be made of them.
+func (p *Plugin) want(endings []string) {
+	for _, ending := range endings {
+		host, index, indexed := strings.Cut(ending, "/")
+		switch {
+		case !suggestionPattern.MatchString(host) || indexed && !suggestionPattern.MatchString(index):
+			p.fault("no name of a link can be made of %q", clip(ending))
+		case len(p.Wanted) >= maxSuggestions:
+			p.fault("more than %d suggestions", maxSuggestions)
+			return
+		default:
+			p.Useful = true
+			p.Wanted = append(p.Wanted, ending)
+		}
 	}
-	if len(p.Wanted) >= maxSuggestions {
-		p.fault("more than %d suggestions", maxSuggestions)
-		return
-	}
-	p.Useful = true
-	p.Wanted = append(p.Wanted, ending)
 }
 
 // ExpandHosts spells out hosts that are given as on the command line: names, addresses, and IPv4 addresses with

@@ -36,6 +36,19 @@ func (a agent) Column(_ context.Context, oid string) (map[string]string, error) 
 	return column, nil
 }
 
+func (a agent) Close() error { return nil }
+
+// probe asks the agent of one host.
+func probe(t *testing.T, p *configure.Plugin, host string, a agent) []error {
+	t.Helper()
+	silent, err := configure.ProbeHosts(t.Context(), []*configure.Plugin{p}, []string{host},
+		func(context.Context, string) (configure.Agent, error) { return a, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return silent
+}
+
 func TestAnSNMPPluginIsSuggestedForAgentsThatOfferWhatItNeeds(t *testing.T) {
 	here := agent{
 		"1.1.0": "Linux", "1.2.0": "", "2.1.1": "1", "2.1.2": "2", "2.1.3": "3",
@@ -45,8 +58,8 @@ func TestAnSNMPPluginIsSuggestedForAgentsThatOfferWhatItNeeds(t *testing.T) {
 		t.Helper()
 		p := &configure.Plugin{Name: name, Path: "/lib/" + name, SNMPConf: true}
 		p.TakeSNMPConf(strings.Split(conf, "\n"))
-		if err := p.Probe(t.Context(), "switch1:1161", here); err != nil || len(p.Faults) > 0 {
-			t.Errorf("%v, %q", err, p.Faults)
+		if silent := probe(t, p, "switch1:1161", here); len(silent) > 0 || len(p.Faults) > 0 {
+			t.Errorf("%v, %q", silent, p.Faults)
 		}
 		var got []string
 		for _, change := range configure.Plan([]*configure.Plugin{p}, false) {
@@ -73,9 +86,38 @@ func TestAnAgentThatDoesNotAnswerSuggestsNothing(t *testing.T) {
 	for _, conf := range []string{"require 1.1.0", "require 2.1."} {
 		p := &configure.Plugin{Name: "snmp__load", SNMPConf: true}
 		p.TakeSNMPConf([]string{conf})
-		if err := p.Probe(t.Context(), "away", agent(nil)); !errors.Is(err, errAway) || p.Useful {
-			t.Errorf("%s: %v, %+v", conf, err, p)
+		if silent := probe(t, p, "away", nil); len(silent) != 1 || !errors.Is(silent[0], errAway) || p.Useful || p.Answered {
+			t.Errorf("%s: %v, %+v", conf, silent, p)
 		}
+	}
+}
+
+func TestHostsThatAnswerAreSuggestedBesidesThoseThatDoNot(t *testing.T) {
+	p := &configure.Plugin{Name: "snmp__load", Path: "/lib/snmp__load", SNMPConf: true, Links: []string{"snmp_away_load", "snmp_b_load", "snmp_c_load", "snmp_other_load"}}
+	p.TakeSNMPConf([]string{"require 1.1.0"})
+	dial := func(_ context.Context, host string) (configure.Agent, error) {
+		switch host {
+		case "a", "b":
+			return agent{"1.1.0": "x"}, nil
+		case "other":
+			return agent{}, nil
+		}
+		return nil, errAway
+	}
+	silent, err := configure.ProbeHosts(t.Context(), []*configure.Plugin{p}, []string{"b", "away", "other", "a"}, dial)
+	if err != nil || len(silent) != 1 || silent[0].Error() != "away: no answer" {
+		t.Errorf("%v, %v", silent, err)
+	}
+	if got, want := p.Suggestion(), "yes (away b c +a -other)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if changes := configure.Plan([]*configure.Plugin{p}, true); len(changes) != 2 || changes[1].Link != "snmp_other_load" {
+		t.Errorf("links of hosts that were not asked are touched: %v", changes)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := configure.ProbeHosts(ctx, []*configure.Plugin{p}, []string{"a"}, dial); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v", err)
 	}
 }
 
@@ -87,8 +129,8 @@ func TestWrongSNMPConfIsAFaultOfThePlugin(t *testing.T) {
 		if !strings.Contains(strings.Join(p.Faults, "\n"), want) {
 			t.Errorf("%q: faults %q, want %q", conf, p.Faults, want)
 		}
-		if err := p.Probe(t.Context(), "host", agent{"1.1.0": "x", "1.1.1": "y"}); err != nil || p.Useful {
-			t.Errorf("%q is of use all the same: %v", conf, err)
+		if silent := probe(t, p, "host", agent{"1.1.0": "x", "1.1.1": "y"}); len(silent) > 0 || p.Useful {
+			t.Errorf("%q is of use all the same: %v", conf, silent)
 		}
 	}
 	f("snmp__a", "require ifIndex.", "not an object identifier")
@@ -105,11 +147,9 @@ func TestWrongSNMPConfIsAFaultOfThePlugin(t *testing.T) {
 func TestAnAgentCannotChooseTheNamesOfLinks(t *testing.T) {
 	p := &configure.Plugin{Name: "snmp__if_", Path: "/lib/snmp__if_", SNMPConf: true}
 	p.TakeSNMPConf([]string{"index 2.1."})
-	if err := p.Probe(t.Context(), "switch1", agent{"2.1.1": "../../x", "2.1.2": "'; rm", "2.1.3": "a\nb"}); err != nil {
-		t.Fatal(err)
-	}
-	if changes := configure.Plan([]*configure.Plugin{p}, false); len(changes) != 0 || len(p.Faults) != 3 {
-		t.Errorf("%v, %q", changes, p.Faults)
+	silent := probe(t, p, "switch1", agent{"2.1.1": "../../x", "2.1.2": "'; rm", "2.1.3": "a\nb"})
+	if changes := configure.Plan([]*configure.Plugin{p}, false); len(silent) != 0 || len(changes) != 0 || len(p.Faults) != 3 {
+		t.Errorf("%v, %v, %q", silent, changes, p.Faults)
 	}
 }
 
