@@ -47,7 +47,7 @@ func (db *DB) Append(ctx context.Context, readings []munin.Reading) error {
 	if db.release != nil {
 		return errors.New("store samples: the store was opened for reading only")
 	}
-	if err := db.room(len(readings)); err != nil {
+	if err := db.ready(); err != nil {
 		return fmt.Errorf("store samples: %w", err)
 	}
 	done, err := db.use()

@@ -30,8 +30,6 @@ const probeBytes = 1 << 20
 type journal struct {
 	mu   sync.Mutex // held while anything is written to the log
 	torn bool       // a write failed since the TSDB was opened
-	full bool       // the log was told that nothing is stored
-	lost int        // readings that were turned away since then
 }
 
 var errTorn = errors.New("the write-ahead log has to be repaired first")
@@ -67,28 +65,12 @@ func (db *DB) torn() bool {
 	return db.journal.torn
 }
 
-// room makes sure that readings can be stored: there is space on the disk, and the log is whole. It tells the log when that
-// ends and when it is so again, once each.
-func (db *DB) room(readings int) error {
-	err := db.checkFree(0)
-	if err == nil && db.torn() {
-		err = db.mend()
+// ready makes sure that readings can be stored: there is space on the disk, and the log is whole.
+func (db *DB) ready() error {
+	if err := db.checkFree(0); err != nil || !db.torn() {
+		return err
 	}
-	j := &db.journal
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	switch {
-	case err != nil:
-		j.lost += readings
-		if !j.full {
-			j.full = true
-			db.log.Error("samples are not stored until this is mended; polling, pages and notices go on", "err", err)
-		}
-	case j.full:
-		db.log.Info("samples are stored again", "lost", j.lost)
-		j.full, j.lost = false, 0
-	}
-	return err
+	return db.mend()
 }
 
 // checkFree fails when the disk has less than the reserve and more bytes free.
@@ -98,7 +80,7 @@ func (db *DB) checkFree(more int64) error {
 		return nil //nolint:nilerr // a file system that cannot tell is written to until it fails
 	}
 	if need := uint64(db.reserve + more); free < need { //nolint:gosec // neither is negative
-		return fmt.Errorf("the disk of %s has %d MB free, which is less than the %d MB that are needed: make room there", db.dir, free>>20, (need+1<<20-1)>>20)
+		return fmt.Errorf("the disk of %s has %d MB free, and %d MB are needed: %w", db.dir, free>>20, (need+1<<20-1)>>20, syscall.ENOSPC)
 	}
 	return nil
 }
