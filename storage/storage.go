@@ -117,3 +117,7 @@ func (s *Samples) Raw(ctx context.Context, id munin.SeriesID, r munin.Range) ([]
 	})
 	return out, err
 }
+
+// StoppedSince is when storing samples began to fail, as it does on a full disk; zero while it works. It goes on by itself as soon as there
+// is room.
+func (s *Samples) StoppedSince() time.Time { return s.raw.StoppedSince() }

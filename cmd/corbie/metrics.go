@@ -62,18 +62,29 @@ func (c *pollCollector) Collect(ch chan<- prometheus.Metric) {
 type rejectCollector struct {
 	samples *storage.Samples
 	desc    *prometheus.Desc
+	stopped *prometheus.Desc
 }
 
 func newRejectCollector(s *storage.Samples) *rejectCollector {
 	return &rejectCollector{samples: s, desc: prometheus.NewDesc("corbie_samples_refused_total",
-		"Samples that were refused, by reason; 'corbie hosts' shows whose clock is wrong.", []string{"reason"}, nil)}
+		"Samples that were refused, by reason; 'corbie hosts' shows whose clock is wrong.", []string{"reason"}, nil),
+		stopped: prometheus.NewDesc("corbie_storing_stopped",
+			"1 while samples cannot be stored, as on a full disk.", nil, nil)}
 }
 
 // Describe implements prometheus.Collector.
-func (c *rejectCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c *rejectCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.desc
+	ch <- c.stopped
+}
 
 // Collect implements prometheus.Collector.
 func (c *rejectCollector) Collect(ch chan<- prometheus.Metric) {
+	stopped := 0.0
+	if !c.samples.StoppedSince().IsZero() {
+		stopped = 1
+	}
+	ch <- prometheus.MustNewConstMetric(c.stopped, prometheus.GaugeValue, stopped)
 	byReason := make(map[string]float64)
 	for _, r := range c.samples.Rejected() {
 		byReason[string(r.Reason)] += float64(r.Count)

@@ -44,24 +44,35 @@ type rejectKey struct {
 // infinite values are stored as unknown. Storing the same again changes nothing, so after an error the whole
 // batch may be tried again.
 func (db *DB) Append(ctx context.Context, readings []munin.Reading) error {
+	err := db.append(ctx, readings)
+	db.note(ctx, err, len(readings))
+	if err != nil {
+		return fmt.Errorf("store samples: %w", err)
+	}
+	return nil
+}
+
+var errReadOnly = errors.New("the store was opened for reading only")
+
+func (db *DB) append(ctx context.Context, readings []munin.Reading) error {
 	if db.release != nil {
-		return errors.New("store samples: the store was opened for reading only")
+		return errReadOnly
 	}
 	if err := db.ready(); err != nil {
-		return fmt.Errorf("store samples: %w", err)
+		return err
 	}
 	done, err := db.use()
 	if err != nil {
-		return fmt.Errorf("store samples: %w", err)
+		return err
 	}
 	defer done()
 	now := time.Now()
 	for batch := range slices.Chunk(readings, commitSamples) {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("store samples: %w", err)
+			return err
 		}
 		if err := db.appendBatch(ctx, batch, now); err != nil {
-			return fmt.Errorf("store samples: %w", err)
+			return err
 		}
 	}
 	return nil

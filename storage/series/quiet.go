@@ -3,6 +3,7 @@ package series
 import (
 	"context"
 	"log/slog"
+	"strings"
 )
 
 // quiet passes on what the TSDB warns of; its progress reports, several at each start, are dropped.
@@ -14,6 +15,17 @@ type warnings struct {
 
 func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+// Handle says what a repair of the log means. The TSDB itself only warns that it begins one: it cuts the log at the damage.
+func (w warnings) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "Encountered W") && strings.HasSuffix(r.Message, "attempting repair") {
+		said := slog.NewRecord(r.Time, slog.LevelError,
+			"the log of the last hours is damaged: it is used up to the damage, samples after it are lost; check the disk", r.PC)
+		r.Attrs(func(a slog.Attr) bool { said.AddAttrs(a); return true })
+		r = said
+	}
+	return w.Handler.Handle(ctx, r)
 }
 
 func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -88,6 +88,8 @@ type DB struct {
 	refMu sync.RWMutex
 	refs  map[munin.SeriesID]ref
 
+	stopped stopped
+
 	rejectMu sync.Mutex
 	rejects  map[rejectKey]*Reject
 }
