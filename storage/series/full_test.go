@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"corbie/munin"
 	"corbie/storage/series"
 )
@@ -164,6 +166,40 @@ func TestALogWhoseRepairWasInterruptedIsRepairedAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSame(t, scan(t, open(t, copied, series.Options{}), id("a")), readings)
+}
+
+// TestLateSamplesSurviveATornLog kills the writer in the middle of a write to one of the two logs.
+func TestLateSamplesSurviveATornLog(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, series.Options{})
+	now := time.Now().Truncate(time.Second)
+	late := every(id("late"), now, 6*time.Hour, 5*time.Hour)
+	add(t, db, munin.Reading{ID: id("late"), Point: munin.Point{T: now.UnixMilli(), V: 1}})
+	add(t, db, late...)
+	add(t, db, every(id("last"), now, time.Hour, 0)...)
+	crashed := killed(t, dir)
+	segment := filepath.Join(crashed, "wal", "00000000")
+	info, err := os.Stat(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(segment, info.Size()-10); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := series.OpenReadOnly(killed(t, crashed), series.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDB(t, reader)
+	wantAll(t, scan(t, reader, id("late")), late)
+	for range 2 {
+		db := open(t, crashed, series.Options{Registerer: prometheus.NewRegistry()})
+		wantAll(t, scan(t, db, id("late")), late)
+		more := every(id("late"), now, 5*time.Hour, time.Hour)
+		add(t, db, more...)
+		late = append(late, more...)
+		crashed = killed(t, crashed)
+	}
 }
 
 // wantAll checks that all of want is there. A batch whose append failed may be there as well, in part.

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/prometheus/prometheus/tsdb"
 )
 
 // scratchPrefix begins the names of the folders that read-only opens make inside the folder of the TSDB.
@@ -47,7 +46,7 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	}
 	o := db.tsdbOptions(Options{})
 	o.EnableMemorySnapshotOnShutdown = false
-	if db.tsdb, err = tsdb.Open(scratch, quiet(db.log), opts.Registerer, o, nil); err != nil {
+	if db.tsdb, err = db.openWhole(scratch, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the sample store %s for reading: %w", dir, err), release())
 	}
 	db.tsdb.DisableCompactions()

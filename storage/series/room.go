@@ -161,13 +161,31 @@ func (db *DB) openTSDB() error {
 	if err := db.undoRepair(); err != nil {
 		return err
 	}
-	opened, err := tsdb.Open(db.dir, quiet(db.log), db.metrics, db.tsdbOptions(db.opts), nil)
+	opened, err := db.openWhole(db.dir, db.tsdbOptions(db.opts))
 	if err != nil {
-		db.metrics.unregister()
 		return err
 	}
 	db.tsdb = opened
 	return nil
+}
+
+// openWhole opens the TSDB, twice where its first log was damaged, as kill -9 in the middle of a write leaves it. The TSDB repairs
+// that, but then passes over its other log, the one of late samples, and would lose them for good as new ones come.
+func (db *DB) openWhole(dir string, o *tsdb.Options) (*tsdb.DB, error) {
+	opened, err := tsdb.Open(dir, quiet(db.log), db.metrics, o, nil)
+	if err == nil && db.metrics.repaired() {
+		if err := closeTSDB(opened); err != nil {
+			db.log.Warn("the sample store did not close well after its repair", "err", err)
+		}
+		db.metrics.unregister()
+		dropSnapshots(dir)
+		opened, err = tsdb.Open(dir, quiet(db.log), db.metrics, o, nil)
+	}
+	if err != nil {
+		db.metrics.unregister()
+		return nil, err
+	}
+	return opened, nil
 }
 
 // undoRepair puts back what a repair of a log had moved away when it was interrupted, so that the next one finds it.
@@ -215,6 +233,23 @@ type registrations struct {
 	prometheus.Registerer
 	mu  sync.Mutex
 	all []prometheus.Collector
+}
+
+// repaired says whether the TSDB found one of its logs damaged when it was opened. It tells only its metrics.
+func (r *registrations) repaired() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		counter, ok := c.(prometheus.Counter)
+		if !ok || !strings.Contains(counter.Desc().String(), `"prometheus_tsdb_wal_corruptions_total"`) {
+			continue
+		}
+		one := prometheus.NewRegistry()
+		one.MustRegister(counter)
+		found, err := one.Gather()
+		return err == nil && len(found) == 1 && found[0].GetMetric()[0].GetCounter().GetValue() > 0
+	}
+	return false
 }
 
 // Register implements prometheus.Registerer.
