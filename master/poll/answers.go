@@ -126,6 +126,7 @@ func foreign(reply *munin.Reply, known int, body []byte) string {
 func (s *session) takeSamples(j *job, samples []munin.Sample) {
 	limit := time.Now().Add(maxAhead)
 	seen := newTwice(s.poll.Readings, len(samples))
+	dense := supersampled(samples)
 	for i := range samples {
 		sample := &samples[i]
 		when := s.opts.Slot
@@ -137,6 +138,8 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) {
 		case sample.At.After(limit):
 			s.fault(munin.Fault{Plugin: j.name, Text: sample.At.UTC().Format(time.RFC3339), Reason: "the value's time is in the future; see the node's clock"})
 			continue
+		case dense && !sample.At.IsZero():
+			when = sample.At
 		case !sample.At.IsZero():
 			when = s.slots.snap(sample.At)
 		}
@@ -151,6 +154,17 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) {
 		}
 		s.poll.Readings = append(s.poll.Readings, reading)
 	}
+}
+
+// supersampled says whether an answer has more than one time for a field. Such times are kept as they are: those
+// close to a slot would fall together.
+func supersampled(samples []munin.Sample) bool {
+	for i := 1; i < len(samples); i++ {
+		if samples[i].Graph == samples[0].Graph && samples[i].Field == samples[0].Field {
+			return true
+		}
+	}
+	return false
 }
 
 // twice finds readings of one field at one time among those of one answer.

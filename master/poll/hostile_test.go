@@ -109,7 +109,7 @@ var hostile = []struct {
 	},
 
 	{
-		"it hangs after the banner", on("cap multigraph dirtyconfig", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), wire.ErrSilent,
+		"it hangs after the banner", on("cap multigraph dirtyconfig spool", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), wire.ErrSilent,
 		"cap: the node hangs: nothing came for 2 s after its banner",
 	},
 	{"it says nothing", on("banner", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), wire.ErrSilent, "banner: the node hangs"},

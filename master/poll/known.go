@@ -108,7 +108,18 @@ func newLibrary() *library {
 	return &library{books: make(map[edition]weak.Pointer[described]), sweepAt: 1000}
 }
 
+// next is the number of another set of graphs; 0 where there is nothing to compare it with.
+func (l *library) next() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.version.Add(1)
+}
+
 func (l *library) find(plugin string, hash digest, text []byte) *described {
+	if l == nil {
+		return describe(plugin, hash, text)
+	}
 	key := edition{plugin, hash}
 	l.mu.Lock()
 	d := l.books[key].Value()
@@ -135,11 +146,32 @@ type knowledge struct {
 	graphs  []munin.Graph     // … as they were told, …
 	version uint64            // … and as munin.Poll.Described
 
-	node string // the name under which the node was asked when its own was not known to it
+	spooled *described // what the spool said the last time
+
+	node   string // the only name that the node knew, as it did not know the host's own, …
+	banner string // … and what it called itself then
+	spool  int64  // how far the node's spool is stored, in seconds since 1970
 }
 
-// forget drops what depends on the configuration.
-func (k *knowledge) forget() { *k = knowledge{node: k.node} }
+// before is what the catalogue knew.
+func before(host *munin.Host, address string) knowledge {
+	k := knowledge{}
+	if host.Address == "" || host.Address == address {
+		k.banner = host.Banner
+	}
+	if host.Spool > 0 {
+		k.spool = max(host.Spool-int64(spoolOverlap.Seconds()), 0)
+	}
+	return k
+}
+
+// forget drops what depends on the configuration. The node behind another address may be another one.
+func (k *knowledge) forget(moved bool) {
+	*k = knowledge{node: k.node, banner: k.banner, spool: k.spool}
+	if moved {
+		k.node, k.banner = "", ""
+	}
+}
 
 // twin names another plugin that had exactly this config the last time.
 func (k *knowledge) twin(plugin string, hash digest) (name string, ok bool) {
@@ -190,8 +222,11 @@ func (s *session) remember() {
 			k.plugins[j.name] = j.about
 		}
 	}
+	if len(s.kept) == 0 {
+		return
+	}
 	if k.version == 0 || !slices.Equal(k.kept, s.kept) {
-		k.kept, k.graphs, k.version = s.kept, make([]munin.Graph, len(s.kept)), s.opts.library.version.Add(1)
+		k.kept, k.graphs, k.version = s.kept, make([]munin.Graph, len(s.kept)), s.opts.library.next()
 		for i, g := range s.kept {
 			k.graphs[i] = *g
 		}

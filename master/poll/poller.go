@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -50,10 +51,14 @@ type Poller struct {
 	wake chan struct{} // the targets changed
 
 	library *library
+	catchUp chan struct{} // one token for a spool that holds much
 
 	mu      sync.Mutex
 	targets map[munin.HostID]Target
 	stats   Stats
+	window  Window
+	hosts   map[munin.HostID]HostStats
+	late    lateLog
 }
 
 // storeTimeout bounds how long one poll's results may take to be stored.
@@ -66,7 +71,8 @@ func New(targets []Target, opts Options) *Poller {
 	}
 	p := &Poller{
 		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1), library: newLibrary(),
-		stats: Stats{Failed: make(map[string]int64)},
+		catchUp: make(chan struct{}, catchUps),
+		stats:   Stats{Failed: make(map[string]int64), Limit: opts.Concurrency}, hosts: make(map[munin.HostID]HostStats),
 	}
 	p.Reload(targets)
 	return p
@@ -82,6 +88,7 @@ func (p *Poller) Reload(targets []Target) {
 	p.mu.Lock()
 	p.targets = wanted
 	p.stats.Hosts = len(wanted)
+	maps.DeleteFunc(p.hosts, func(host munin.HostID, _ HostStats) bool { return wanted[host].Host == "" })
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -172,18 +179,19 @@ const firstPollWithin = 3 * time.Second
 
 // poll is the loop of one host.
 func (p *Poller) poll(ctx context.Context, target Target, targets <-chan Target) {
-	s := newSlots(target.Host, target.Interval)
+	s := target.slots()
 	next := time.Now().Add(spread(target.Host, min(firstPollWithin, s.interval))).Truncate(time.Millisecond)
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
-	var memory memory
+	memory := memory{known: before(&target.Before, target.Address)}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case target = <-targets:
-			memory.known.forget()
-			if changed := newSlots(target.Host, target.Interval); changed != s {
+		case changed := <-targets:
+			memory.known.forget(changed.Address != target.Address)
+			target = changed
+			if changed := target.slots(); !changed.same(s) {
 				s = changed
 				next = s.after(time.Now())
 				timer.Reset(time.Until(next))
@@ -210,10 +218,33 @@ func (p *Poller) nextSlot(ctx context.Context, s slots, slot time.Time, host mun
 	case next.After(now):
 		return next
 	}
-	late := s.index(now) - s.index(next) + 1
-	p.update(func(st *Stats) { st.Late += late })
-	p.opts.Log.WarnContext(ctx, "a poll took longer than the interval", "host", string(host), "interval", s.interval.String(), "missed", late)
+	missed := s.between(next, now)
+	p.update(func(st *Stats) { st.Late += missed })
+	p.logLate(ctx, host, missed, now)
 	return s.after(now)
+}
+
+// lateLog keeps a master that has too much to do from saying so ten thousand times.
+type lateLog struct {
+	hosts, missed int64     // not told yet
+	next          time.Time // earliest time of the next line
+}
+
+const lateLogEvery = time.Minute
+
+func (p *Poller) logLate(ctx context.Context, host munin.HostID, missed int64, now time.Time) {
+	p.mu.Lock()
+	l := &p.late
+	l.hosts, l.missed = l.hosts+1, l.missed+missed
+	hosts, all, tell := l.hosts, l.missed, !now.Before(l.next)
+	if tell {
+		*l = lateLog{next: now.Add(lateLogEvery)}
+	}
+	p.mu.Unlock()
+	if tell {
+		p.opts.Log.WarnContext(ctx, "polls were not over when the next ones were due", "polls", hosts, "missed", all,
+			"host", string(host), "advice", "see 'corbie hosts'; a longer interval, shorter timeouts, or a higher concurrency helps")
+	}
 }
 
 // memory is what the loop of one host remembers from one poll to the next.
@@ -231,16 +262,15 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		return
 	}
 	start := time.Now()
-	if start.Sub(slot).Abs() > newSlots(target.Host, target.Interval).tolerance() {
+	lag := max(start.Sub(slot), 0)
+	if s := target.slots(); start.Sub(slot).Abs() > s.tolerance() {
 		slot = start.Truncate(time.Millisecond) // It had to wait: the values are of now.
 	}
 	p.update(func(st *Stats) { st.Running++ })
-	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last, known: &memory.known, library: p.library}
+	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last, known: &memory.known, library: p.library, catchUp: p.catchUp}
 	result, breakers := contained(ctx, target, opts)
-	p.update(func(st *Stats) {
-		st.Running--
-		st.count(result)
-	})
+	result.Lag = lag
+	p.count(result)
 	<-p.room
 	if len(breakers) > 0 || result.Err != nil {
 		// Those of before may not have been reached now.
@@ -251,6 +281,21 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	memory.last = breakers
 	p.logChange(ctx, result, memory)
 	p.keep(ctx, result)
+	if result.Spool != 0 {
+		memory.known.spool = result.Spool
+	}
+}
+
+// count adds a session that ended to the counters.
+func (p *Poller) count(result *munin.Poll) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Running--
+	p.stats.count(result)
+	p.window.count(result)
+	if _, known := p.targets[result.Host]; known {
+		p.hosts[result.Host] = newHostStats(result)
+	}
 }
 
 // contained is runSession, but a fault in this program that a node's answer brings to light ends that one poll and
@@ -283,11 +328,13 @@ func (p *Poller) logChange(ctx context.Context, result *munin.Poll, memory *memo
 }
 
 // keep stores a poll whole, even while the poller is being stopped. A poll that was itself interrupted by the
-// stop gives only its readings: what it says about the host would be wrong.
+// stop gives only its readings: what it says about the host would be wrong. The position in the node's spool counts
+// only when all readings are stored.
 func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
 	log := p.opts.Log.With("host", string(result.Host))
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	begin := time.Now()
 	if n := int64(len(result.Readings)); n > 0 {
 		err := p.opts.Sink.Append(storing, result.Readings)
 		p.update(func(st *Stats) {
@@ -299,22 +346,31 @@ func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
 			}
 		})
 		if err != nil {
+			result.Spool = 0
 			log.ErrorContext(ctx, "readings were not stored", "err", err, "values", n)
 		}
 	}
+	appended := time.Now()
 	if errors.Is(result.Err, ErrStopped) {
+		result.Spool = 0
 		return
 	}
 	if err := p.opts.Catalog.Record(storing, result); err != nil {
 		p.update(func(st *Stats) { st.CatalogErrors++ })
 		log.ErrorContext(ctx, "the poll was not recorded in the catalogue", "err", err)
 	}
+	recorded := time.Now()
 	for _, f := range result.Faults {
 		log.DebugContext(ctx, "part of an answer could not be used", "fault", f.String())
 	}
 	if p.opts.Observe != nil {
 		p.opts.Observe(storing, result)
 	}
+	p.update(func(st *Stats) {
+		st.Storing += appended.Sub(begin)
+		st.Recording += recorded.Sub(appended)
+		st.Judging += time.Since(recorded)
+	})
 }
 
 // String names the poller in messages about its task.

@@ -121,7 +121,7 @@ func TestEveryHostIsPolledAtEachOfItsSlots(t *testing.T) {
 			targets = append(targets, poll.Target{Host: munin.HostID(name), Address: name, Interval: 5 * time.Minute})
 		}
 		silent := soundNode("silent", 666)
-		silent.hook = hang("cap multigraph dirtyconfig")
+		silent.hook = hang("cap multigraph dirtyconfig spool")
 		nodes["silent"] = silent
 		targets = append(targets, poll.Target{Host: "silent", Address: "silent", Interval: 5 * time.Minute})
 		m := newMemory()

@@ -19,6 +19,8 @@ var (
 	ErrUnreachable = errors.New("cannot be reached")
 	// ErrNoPlugins says that the node offers nothing under the name that was asked for.
 	ErrNoPlugins = errors.New("the node offers no plugins")
+	// ErrAnother says that the address belongs to another node than before. Nothing of it is taken.
+	ErrAnother = errors.New("another node answers there")
 	// ErrStopped says that the poll was interrupted by this side.
 	ErrStopped = errors.New("the poll was stopped")
 	// ErrInternal says that this program has a fault.
@@ -46,7 +48,8 @@ type SessionOptions struct {
 	Last   []string  // ask these plugins after all others
 
 	known   *knowledge // of the sessions before; nil: none
-	library *library   // nil: one for this session
+	library *library   // nil: this session is alone
+	catchUp chan struct{}
 }
 
 // Session polls one host once. It never fails as a whole: the poll says in Err why it was given up, and holds
@@ -71,13 +74,9 @@ func runSession(ctx context.Context, target Target, opts SessionOptions) (*munin
 	if opts.known == nil {
 		opts.known = new(knowledge)
 	}
-	alone := opts.library == nil
-	if alone {
-		opts.library = newLibrary()
-	}
 	target.Timeouts = target.Timeouts.WithDefaults()
 	s := &session{
-		target: target, opts: opts, slots: newSlots(target.Host, target.Interval),
+		target: target, opts: opts, slots: target.slots(),
 		poll:  &munin.Poll{Host: target.Host, Address: target.Address, Slot: opts.Slot.UTC(), Start: start.UTC()},
 		owner: make(map[string]string), known: opts.known,
 	}
@@ -85,9 +84,7 @@ func runSession(ctx context.Context, target Target, opts SessionOptions) (*munin
 	defer cancel()
 	s.poll.Err = s.run(deadline)
 	s.nameUnasked()
-	if s.remember(); alone {
-		s.poll.Described = 0 // There is nothing to compare it with.
-	}
+	s.remember()
 	s.poll.Took = time.Since(start)
 	return s.poll, s.breakers
 }
@@ -102,6 +99,7 @@ type session struct {
 	jobs     []*job            // every plugin, in the order of asking; nil until listed
 	owner    map[string]string // graph → plugin that declared it
 	kept     []*munin.Graph    // that were declared, in that order
+	asked    string            // name under which the plugins were listed
 	breakers []string          // plugins that ended a connection
 }
 
@@ -200,6 +198,11 @@ func (s *session) connect(ctx context.Context) error {
 			return s.interrupted(ctx, err)
 		}
 	}
+	if s.hasSpool() {
+		if done, err := s.spool(client); done || err != nil {
+			return s.interrupted(ctx, err)
+		}
+	}
 	return s.interrupted(ctx, s.ask(client))
 }
 
@@ -268,6 +271,7 @@ func (s *session) list(client *wire.Client) error {
 	if err != nil {
 		return err
 	}
+	s.asked = asked
 	seen := make(map[string]bool)
 	var last []*job
 	s.jobs = []*job{}
@@ -333,6 +337,9 @@ func (s *session) listNames(client *wire.Client) (names []string, asked string, 
 	if err != nil || len(known) != 1 || !listable(known[0]) {
 		return nil, asked, err
 	}
+	if err := s.sameNode(known[0]); err != nil {
+		return nil, asked, err
+	}
 	names, err = client.List(known[0])
 	return names, known[0], err
 }
@@ -373,6 +380,7 @@ func (s *session) ask(client *wire.Client) error {
 		q.flying = q.flying[1:]
 		answer, err := client.Next()
 		if err == nil {
+			s.time(j.name, answer.Took)
 			err = s.take(j, answer)
 		}
 		if err != nil {
@@ -382,6 +390,13 @@ func (s *session) ask(client *wire.Client) error {
 		if s.poll.Bytes+client.Received() > maxSessionBytes {
 			return &wire.SessionError{Asked: "session", Kind: wire.ErrLongReply, Detail: fmt.Sprintf("all answers together exceed %d bytes", maxSessionBytes)}
 		}
+	}
+}
+
+// time remembers the slowest plugin.
+func (s *session) time(plugin string, took time.Duration) {
+	if took > s.poll.SlowestTook {
+		s.poll.Slowest, s.poll.SlowestTook = plugin, took
 	}
 }
 

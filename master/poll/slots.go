@@ -7,16 +7,38 @@ import (
 	"corbie/munin"
 )
 
-// slots are the instants at which one host is polled: every interval, at a phase that follows from the host's
-// name, so that hosts are spread over the interval and keep their place from one start to the next.
+// Schedule is a consumer contract for the times of polls that are not simply one interval apart. It models a cron
+// schedule: Next is the first time after another, zero when there is none; String is its text.
+type Schedule interface {
+	Next(after time.Time) time.Time
+	String() string
+}
+
+// spreadAtMost is how much later than a schedule says a host may be polled, so that not all are at once.
+const spreadAtMost = 5 * time.Minute
+
+// slots are the instants at which one host is polled: every interval, or by a schedule, at a phase that follows
+// from the host's name, so that hosts are spread over the interval and keep their place from one start to the next.
 type slots struct {
 	interval time.Duration
 	phase    time.Duration
+	schedule Schedule // nil: every interval
 }
 
-func newSlots(host munin.HostID, interval time.Duration) slots {
+func newSlots(host munin.HostID, interval time.Duration, schedule Schedule) slots {
 	interval = max(interval.Truncate(time.Millisecond), time.Second)
+	if schedule != nil {
+		return slots{interval: interval, phase: spread(host, min(interval, spreadAtMost)), schedule: schedule}
+	}
 	return slots{interval: interval, phase: spread(host, interval)}
+}
+
+// same says whether two hosts, or one before and after a change, are polled at the same times.
+func (s slots) same(as slots) bool {
+	if s.schedule == nil || as.schedule == nil {
+		return s.schedule == nil && as.schedule == nil && s.interval == as.interval && s.phase == as.phase
+	}
+	return s.interval == as.interval && s.phase == as.phase && s.schedule.String() == as.schedule.String()
 }
 
 // spread is a duration below limit, in whole milliseconds, that follows from the host's name.
@@ -42,14 +64,39 @@ func (s slots) at(index int64) time.Time {
 }
 
 // after is the first slot later than t.
-func (s slots) after(t time.Time) time.Time { return s.at(s.index(t) + 1) }
+func (s slots) after(t time.Time) time.Time {
+	if s.schedule == nil {
+		return s.at(s.index(t) + 1)
+	}
+	next := s.schedule.Next(t.Add(-s.phase))
+	if next.IsZero() {
+		return t.Add(neverAgain)
+	}
+	return next.Add(s.phase)
+}
+
+// neverAgain is when a schedule without a next time is looked at again.
+const neverAgain = 24 * time.Hour
+
+// between counts the slots from one, which is counted, to a time.
+func (s slots) between(slot, t time.Time) int64 {
+	if s.schedule == nil {
+		return s.index(t) - s.index(slot) + 1
+	}
+	const countAtMost = 1000
+	n := int64(0)
+	for ; !slot.After(t) && n < countAtMost; slot = s.after(slot) {
+		n++
+	}
+	return n
+}
 
 // tolerance is how far from its slot a sample may be to be stored as the slot: regular times compress far better.
 func (s slots) tolerance() time.Duration { return s.interval / 200 }
 
 // snap is the slot that t is close to, or t itself.
 func (s slots) snap(t time.Time) time.Time {
-	slot := s.at(s.index(t.Add(s.interval / 2)))
+	slot := s.after(t.Add(-s.tolerance() - time.Millisecond))
 	if t.Sub(slot).Abs() <= s.tolerance() {
 		return slot
 	}

@@ -72,14 +72,20 @@ func (t Timeouts) WithDefaults() Timeouts {
 // Target is a host to be polled.
 type Target struct {
 	Host     munin.HostID
-	Address  string // host:port
-	Interval time.Duration
+	Address  string        // host:port
+	Interval time.Duration // between two polls; where there is a Schedule, the shortest time between two
+	Schedule Schedule      // nil: every Interval
 	Timeouts Timeouts
 	Naming   Naming
 	NodeName string // asked for instead of the host's own name; only with NameAuto and NameHost
 	// Override changes a graph's description before it is used: thresholds of the configuration. May be nil.
 	Override func(*munin.Graph)
+	// Before is what was known of the host when the program started; the zero Host is nothing. Spool and Banner of it are
+	// used.
+	Before munin.Host
 }
+
+func (t *Target) slots() slots { return newSlots(t.Host, t.Interval, t.Schedule) }
 
 // Dialer opens a connection to an address (host:port).
 type Dialer func(ctx context.Context, address string) (net.Conn, error)

@@ -55,7 +55,7 @@ type Answer struct {
 }
 
 // capCommand opens a session, and follows every question after that: see the package comment.
-const capCommand = "cap multigraph dirtyconfig"
+const capCommand = "cap multigraph dirtyconfig spool"
 
 // NewClient makes the asking side of a session on an open connection. It starts nothing.
 func NewClient(conn net.Conn, opts ClientOptions) *Client {
@@ -214,6 +214,25 @@ func (c *Client) Nodes() ([]string, error) {
 		}
 	}
 	return names, err
+}
+
+// SpoolFetch asks for what a node has kept since a time, in seconds since 1970: configs, and values with their
+// times, of all plugins. The node is one that List knows; empty is the node itself. It is false for a node that
+// does not know the command.
+func (c *Client) SpoolFetch(since int64, node string) (body []byte, ok bool, err error) {
+	const word = "spoolfetch"
+	if err := c.idleQuestion(word, strings.TrimSpace(fmt.Sprintf("%s %d %s", word, max(since, 0), node))); err != nil {
+		return nil, false, err
+	}
+	limit := c.opts.Reply
+	c.opts.Reply = max(limit, MaxReplyBytes)
+	c.in.answer = time.Now().Add(MaxSession) // It may be long: silence and the end of the session are what limits it.
+	body, proved, err := c.body(word)
+	c.opts.Reply = limit
+	if err != nil || proved {
+		return nil, false, err
+	}
+	return body, true, c.step(word)
 }
 
 // idleQuestion sends a command that the node answers at once.
