@@ -45,12 +45,15 @@ type Options struct {
 
 // Evaluator judges every watched field of a host after each poll of it. States are saved before they are told,
 // and told again after a start, so that a crash loses no notice; the Teller sees to it that none is doubled.
+// Where saving fails, because the disk is full, people are told all the same, and it is saved as soon as that
+// works: a monitor that is silent because of its own disk is worse than a notice that a crash may double.
 type Evaluator struct {
 	options Options
 
-	mu     sync.Mutex
-	loaded bool
-	hosts  map[munin.HostID]*watch
+	mu         sync.Mutex
+	loaded     bool
+	hosts      map[munin.HostID]*watch
+	configured map[munin.HostID]bool // nil before Configure: all are
 }
 
 // New makes an Evaluator. Call Configure before the polls begin, and again when the configuration has changed.
@@ -75,7 +78,7 @@ func (e *Evaluator) Configure(ctx context.Context, hosts []munin.Host) error {
 		configured[hosts[i].ID] = !hosts[i].Archived
 	}
 	var errs []error
-	for id, w := range e.watches() {
+	for id, w := range e.swap(configured) {
 		if !configured[id] {
 			errs = append(errs, e.retire(ctx, id, w))
 		}
@@ -125,9 +128,12 @@ func (e *Evaluator) load(ctx context.Context) error {
 	return nil
 }
 
-func (e *Evaluator) watches() map[munin.HostID]*watch {
+// swap takes over which hosts are configured, and lists those that are watched. A poll that is observed after this cannot open
+// a problem of another host.
+func (e *Evaluator) swap(configured map[munin.HostID]bool) map[munin.HostID]*watch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.configured = configured
 	all := make(map[munin.HostID]*watch, len(e.hosts))
 	for id, w := range e.hosts {
 		all[id] = w
@@ -144,6 +150,12 @@ func (e *Evaluator) watch(id munin.HostID) *watch {
 		e.hosts[id] = w
 	}
 	return w
+}
+
+func (e *Evaluator) isConfigured(id munin.HostID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.configured == nil || e.configured[id]
 }
 
 // retire ends every problem of a host that is configured no more.
@@ -163,8 +175,8 @@ func (e *Evaluator) retire(ctx context.Context, id munin.HostID, w *watch) error
 }
 
 // Observe evaluates a host after a poll of it, whether it answered or not. It may run for many hosts at once.
-// After an error nothing is lost: what was not saved is evaluated anew by the next call, and what was not told
-// is told then.
+// After an error nothing is lost: what was not saved or told is saved or told by the next call. A host that is not
+// configured any more is left alone: its last poll may end after the reload that took it out.
 func (e *Evaluator) Observe(ctx context.Context, host munin.Host, poll *munin.Poll) error {
 	if err := e.load(ctx); err != nil {
 		return err
@@ -172,6 +184,9 @@ func (e *Evaluator) Observe(ctx context.Context, host munin.Host, poll *munin.Po
 	w := e.watch(host.ID)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !e.isConfigured(host.ID) {
+		return nil
+	}
 	if err := w.loadGraphs(ctx, e.options.Graphs, host.ID); err != nil {
 		return err
 	}
@@ -218,6 +233,9 @@ func (e *Evaluator) evaluate(ctx context.Context, w *watch, host munin.Host, pol
 	}
 	steps := make([]step, 0, len(targets))
 	for i := range targets {
+		if targets[i].hold {
+			continue
+		}
 		steps = append(steps, w.stepField(&targets[i], now))
 	}
 	return steps, nil
@@ -229,21 +247,13 @@ type step struct {
 	event         Event
 }
 
-// commit saves what changed, then tells it. The caller holds w.mu.
+// commit saves what changed, then tells it, also where it could not be saved. The caller holds w.mu.
 func (e *Evaluator) commit(ctx context.Context, w *watch, steps []step) error {
-	var changed []munin.AlertState
-	for _, s := range steps {
-		if worthSaving(s.before, s.after) {
-			changed = append(changed, s.after)
-		}
-	}
-	if len(changed) > 0 {
-		if err := e.options.States.SaveStates(ctx, changed); err != nil {
-			return fmt.Errorf("save states: %w", err)
-		}
-	}
 	for _, s := range steps {
 		w.states[s.after.ID] = s.after
+		if worthSaving(s.before, s.after) {
+			w.unsaved[s.after.ID] = true
+		}
 		if s.event != None {
 			w.untold = append(w.untold, w.notice(s.after, s.event, s.before.Open))
 			e.options.Logger.Info("problem state changed", "host", s.after.ID.Host, "graph", s.after.ID.Graph,
@@ -251,6 +261,27 @@ func (e *Evaluator) commit(ctx context.Context, w *watch, steps []step) error {
 				"to", s.after.Open.String(), "reason", s.after.Reason)
 		}
 	}
+	return errors.Join(e.save(ctx, w), e.tell(ctx, w))
+}
+
+// save writes the states that changed since they were saved last.
+func (e *Evaluator) save(ctx context.Context, w *watch) error {
+	if len(w.unsaved) == 0 {
+		return nil
+	}
+	states := make([]munin.AlertState, 0, len(w.unsaved))
+	for id := range w.unsaved {
+		states = append(states, w.states[id])
+	}
+	if err := e.options.States.SaveStates(ctx, states); err != nil {
+		return fmt.Errorf("save states: %w", err)
+	}
+	clear(w.unsaved)
+	return nil
+}
+
+// tell hands over what was not told yet.
+func (e *Evaluator) tell(ctx context.Context, w *watch) error {
 	if len(w.untold) == 0 {
 		return nil
 	}

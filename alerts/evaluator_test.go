@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,23 +220,83 @@ func TestASlowPluginIsNotUnknownBetweenItsValues(t *testing.T) {
 	})
 }
 
-func TestNothingIsToldThatWasNotSaved(t *testing.T) {
+func TestAFullDiskStopsNoNoticeAndStatesAreSavedWhenThereIsRoom(t *testing.T) {
 	bubble(t, func(r *rig) {
 		df := []munin.Graph{graph("df", "df", "root=:95")}
 		r.mem.failing = errors.New("disk full")
-		p := r.answered(df, map[string]float64{"df.root": 97})
-		if err := r.eval.Observe(t.Context(), r.host, p); !errors.Is(err, r.mem.failing) {
-			t.Errorf("error %v", err)
+		observe := func(value float64) {
+			t.Helper()
+			if err := r.eval.Observe(t.Context(), r.host, r.answered(df, map[string]float64{"df.root": value})); !errors.Is(err, r.mem.failing) {
+				t.Errorf("error %v", err)
+			}
 		}
-		r.expect()
+		told := func(want ...string) {
+			t.Helper()
+			if got := r.mem.takeTold(); !slices.Equal(got, want) {
+				t.Errorf("told %q, want %q", got, want)
+			}
+			r.mem.unsaved = nil
+		}
+		observe(97)
+		told("problem web;www1:df.root ok to critical")
+		observe(97)
+		told()
 		r.mem.failing = nil
-		r.poll(r.answered(df, map[string]float64{"df.root": 97}), "problem web;www1:df.root ok to critical")
+		r.poll(r.answered(df, map[string]float64{"df.root": 97}))
+		r.restart()
+		r.expect("none web;www1:df.root critical to critical")
+		r.mem.failing = errors.New("disk full")
+		observe(7)
+		told("recovery web;www1:df.root critical to ok")
+		r.mem.failing = nil
+		r.poll(r.answered(df, map[string]float64{"df.root": 7}))
+		r.restart()
+		r.expect("none web;www1:df.root ok to ok")
+	})
+}
+
+func TestWhatCouldNotBeToldIsToldByTheNextPoll(t *testing.T) {
+	bubble(t, func(r *rig) {
+		df := []munin.Graph{graph("df", "df", "root=:95")}
 		r.mem.deaf = errors.New("not now")
-		if err := r.eval.Observe(t.Context(), r.host, r.answered(df, map[string]float64{"df.root": 7})); !errors.Is(err, r.mem.deaf) {
+		if err := r.eval.Observe(t.Context(), r.host, r.answered(df, map[string]float64{"df.root": 97})); !errors.Is(err, r.mem.deaf) {
 			t.Errorf("error %v", err)
 		}
 		r.mem.deaf = nil
-		r.poll(r.answered(df, map[string]float64{"df.root": 7}), "recovery web;www1:df.root critical to ok")
+		r.poll(r.answered(df, map[string]float64{"df.root": 97}), "problem web;www1:df.root ok to critical")
+	})
+}
+
+func TestACounterThatCouldNotBeStoredIsNotUnknown(t *testing.T) {
+	bubble(t, func(r *rig) {
+		g := graph("if", "if_eth0", "up=:1000")
+		g.Fields[0].Type = munin.Derive
+		id := munin.SeriesID{Host: r.host.ID, Graph: "if_eth0", Field: "up"}
+		stored := munin.Point{T: time.Now().UnixMilli(), V: 10}
+		for range 10 {
+			p := r.answered([]munin.Graph{g}, map[string]float64{"if_eth0.up": 1e9})
+			r.mem.values[id] = stored
+			r.poll(p)
+		}
+		if s := r.mem.states[id]; s.Level != munin.OK || s.Unknowns > 0 {
+			t.Errorf("level %v after %d unknowns", s.Level, s.Unknowns)
+		}
+	})
+}
+
+func TestAPollThatEndsAfterItsHostWasTakenOutOpensNothing(t *testing.T) {
+	bubble(t, func(r *rig) {
+		df := []munin.Graph{graph("df", "df", "root=:95")}
+		r.poll(r.answered(df, map[string]float64{"df.root": 97}), "problem web;www1:df.root ok to critical")
+		if err := r.eval.Configure(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		r.expect("recovery web;www1:df.root critical to ok")
+		r.poll(r.answered(df, map[string]float64{"df.root": 97}))
+		if err := r.eval.Configure(t.Context(), []munin.Host{r.host}); err != nil {
+			t.Fatal(err)
+		}
+		r.poll(r.answered(df, map[string]float64{"df.root": 97}), "problem web;www1:df.root ok to critical")
 	})
 }
 

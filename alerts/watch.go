@@ -20,7 +20,9 @@ type watch struct {
 	graphs map[string]*munin.Graph // by name, as last described; nobody changes them
 	states map[munin.SeriesID]munin.AlertState
 	gone   map[munin.SeriesID]bool // the node said that it has them no more
-	untold []Notice                // saved, and not yet taken over by the Teller
+	// unsaved are the states that changed since they were saved, untold the changes that the Teller did not take over yet.
+	unsaved map[munin.SeriesID]bool
+	untold  []Notice
 
 	described uint64 // munin.Poll.Described of what graphs says
 
@@ -31,7 +33,7 @@ type watch struct {
 func newWatch() *watch {
 	return &watch{
 		graphs: make(map[string]*munin.Graph), states: make(map[munin.SeriesID]munin.AlertState),
-		gone: make(map[munin.SeriesID]bool),
+		gone: make(map[munin.SeriesID]bool), unsaved: make(map[munin.SeriesID]bool),
 	}
 }
 
@@ -216,14 +218,17 @@ type target struct {
 	read      bool        // there is one
 	fromStore bool        // the value has to be asked for
 	oldest    int64       // Unix milliseconds before which a value is stale
+	hold      bool        // the store has not got what this poll brought: that says nothing of the field
 	value     float64
 	gone      bool
 }
 
-// take uses the store's answer, unless it is stale or older than what this poll brought.
+// take uses the store's answer, unless it is stale. One that is older than what this poll brought means that the reading could not be
+// stored, because of a full disk: were that unknown, all counters of all hosts would become problems.
 func (t *target) take(p munin.Point) {
 	t.value = math.NaN()
-	if p.T >= t.oldest && (!t.read || p.T >= t.reading.T) {
+	t.hold = t.read && p.T < t.reading.T
+	if p.T >= t.oldest {
 		t.value = p.V
 	}
 }
