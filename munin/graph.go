@@ -142,6 +142,8 @@ type Graph struct {
 	LastSeen time.Time         `json:"-"`
 	Fields   []Field           `json:"fields"`          // in drawing order
 	Extra    map[string]string `json:"extra,omitempty"` // every other attribute, as said
+	// Origin says where an attribute came from when not from the plugin: "corbie.yml:14".
+	Origin map[string]string `json:"origin,omitempty"`
 }
 
 // Field is one curve of a graph.

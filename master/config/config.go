@@ -5,17 +5,17 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"corbie/master/config/muninconf"
 	"corbie/master/jobs"
 	"corbie/master/poll"
 	"corbie/munin"
@@ -36,10 +36,18 @@ type Config struct {
 	Forecast    Forecast
 	Hosts       []Host // ordered by ID
 	Levels      []Level
+	GraphRules  []GraphRule
 	Receivers   []Receiver
 	Notify      Notify
 	// Warnings are things that are legal but probably not meant, as "FILE:LINE: text".
 	Warnings []string
+	// Rejected are lines of a munin.conf that were left out because they are wrong, in the same form; see Flags.Tolerant.
+	Rejected []string
+
+	flags   Flags
+	tags    map[munin.HostID][]string
+	munin   *muninConf // nil: there is no munin.conf
+	watched []string   // patterns of the files of targets
 }
 
 // Forecast says when the capacity forecast is computed.
@@ -47,44 +55,60 @@ type Forecast struct {
 	Schedule jobs.Schedule
 }
 
-// Host is a host to be polled, with what its groups say already applied.
+// Place is a line of a file.
+type Place = muninconf.Place
+
+// Host is a host to be polled, with what its roles and groups say already applied.
 type Host struct {
 	ID          munin.HostID
-	Address     string // host:port
+	Address     string // host:port; empty: a virtual host, which is not polled
 	Interval    time.Duration
 	SilentAfter time.Duration
 	Timeouts    poll.Timeouts
 	Naming      poll.Naming
 	NodeName    string
-	Line        int // in the file
+	Tags        []string     // sorted; roles are among them
+	Plugins     []PluginRule // the first that matches counts
+	At          Place        // where it is configured
+	Said        []Said       // what the settings come from, for people
 }
 
-// Problem is one thing that is wrong with the file.
+// PluginRule says how often the plugins are asked whose names match a pattern.
+type PluginRule struct {
+	Pattern string
+	Every   time.Duration // below zero: never
+	At      Place
+}
+
+// Said is one setting of a host and where it comes from.
+type Said struct{ Key, Value, Where string }
+
+// Problem is one thing that is wrong with a file.
 type Problem struct {
-	Line int // 0: the file as a whole
+	At   Place
 	Text string
 }
 
-// Error is everything that is wrong with a file.
+// Error is everything that is wrong with the configuration.
 type Error struct {
-	Name     string
-	Problems []Problem // by line
+	Problems []Problem // by file and line
 }
 
 // Error is one line for each problem: "corbie.yml:14: …".
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
-		lines[i] = place(e.Name, p.Line) + ": " + p.Text
+		lines[i] = p.String()
 	}
 	return strings.Join(lines, "\n")
 }
 
-func place(name string, line int) string {
-	if line == 0 {
-		return name
+// String is "corbie.yml:14: …".
+func (p Problem) String() string {
+	if p.At.File == "" {
+		return p.Text
 	}
-	return name + ":" + strconv.Itoa(line)
+	return p.At.String() + ": " + p.Text
 }
 
 // Limits and defaults.
@@ -106,6 +130,10 @@ const (
 type Flags struct {
 	Listen   string        // empty: what the file says
 	Interval time.Duration // 0: what the file says; groups and hosts with an interval of their own keep it
+	// MuninConf is a munin.conf to be read besides; it wins over munin_conf of the file.
+	MuninConf string
+	// Tolerant leaves lines of a munin.conf out that are wrong, instead of failing: Config.Rejected names them.
+	Tolerant bool
 }
 
 func (f Flags) apply(c *Config) {
@@ -125,24 +153,19 @@ func (f Flags) Check() error {
 	return nil
 }
 
-// Load reads a file and the password files that it names, which are taken relative to its folder. An error of
-// type *Error says all that is wrong.
+// Load reads a file and all files that it names, which are taken relative to its folder. An error of type *Error says
+// all that is wrong.
 func Load(path string, flags Flags) (*Config, error) {
-	file, err := os.Open(path)
+	text, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	return parse(path, text, flags, func(name string) (string, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(path), name)
-		}
-		return readSecret(name)
-	})
+	return parse(path, text, flags, &folder{dir: filepath.Dir(path)})
+}
+
+// LoadMunin is the configuration without a corbie.yml, but with the munin.conf that the flags name.
+func LoadMunin(flags Flags) (*Config, error) {
+	return parse(flags.MuninConf, nil, flags, &folder{dir: "."})
 }
 
 // Parse reads a configuration from its text; name is used in messages. Files that it names are not read. An empty
@@ -151,40 +174,34 @@ func Parse(name string, text []byte, flags Flags) (*Config, error) {
 	return parse(name, text, flags, nil)
 }
 
-func readSecret(name string) (string, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimRight(string(text), "\r\n")
-	switch {
-	case len(text) > maxSecretFile:
-		return "", fmt.Errorf("%s is longer than %d bytes", name, maxSecretFile)
-	case secret == "":
-		return "", fmt.Errorf("%s is empty", name)
-	case strings.ContainsAny(secret, "\r\n"):
-		return "", fmt.Errorf("%s has more than one line", name)
-	}
-	return secret, nil
-}
-
-func parse(name string, text []byte, flags Flags, secrets func(string) (string, error)) (*Config, error) {
-	r := &reader{name: name, flags: flags, secretFile: secrets}
+func parse(name string, text []byte, flags Flags, from *folder) (*Config, error) {
+	r := &reader{name: name, flags: flags, folder: from, findings: &findings{}}
 	conf := r.read(text)
-	if len(r.problems) == 0 {
+	problems := r.problems
+	if len(problems) == 0 {
 		return conf, nil
 	}
-	slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.Line - b.Line })
-	if len(r.problems) > maxProblems {
-		more := len(r.problems) - maxProblems
-		r.problems = append(r.problems[:maxProblems], Problem{Text: fmt.Sprintf("and %d problems more", more)})
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		if a.At.File == b.At.File {
+			return a.At.Line - b.At.Line
+		}
+		return cmp.Or(boolOrder(a.At.File == name, b.At.File == name), strings.Compare(a.At.File, b.At.File))
+	})
+	if more := len(problems) - maxProblems; more > 0 {
+		problems = append(problems[:maxProblems], Problem{At: Place{File: name}, Text: fmt.Sprintf("and %d problems more", more)})
 	}
-	return nil, &Error{Name: name, Problems: r.problems}
+	return nil, &Error{Problems: problems}
+}
+
+// boolOrder puts what is true first.
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
 }
 
 // read takes the whole text. The result counts only when no problem was found.
@@ -194,11 +211,11 @@ func (r *reader) read(text []byte) *Config {
 		r.problem(0, "%v", err)
 	}
 	c := &Config{
-		Name: r.name, Listen: defaultListen, Interval: defaultInterval,
+		Name: r.name, flags: r.flags, Listen: defaultListen, Interval: defaultInterval,
 		Concurrency: defaultConcurrency, Forecast: Forecast{Schedule: schedule}, Notify: defaultNotify(),
 	}
 	keep := retention{Retention: Retention{Raw: defaultRaw, Hour: defaultHour}}
-	var groups, hosts, levels *node
+	parts := &sections{reader: r}
 	listenLine := 0
 	keys := map[string]func(*node){
 		"listen":         func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
@@ -214,12 +231,12 @@ func (r *reader) read(text []byte) *Config {
 		"concurrency":    func(n *node) { c.Concurrency = r.count(n, 1, 10_000) },
 		"timeouts":       func(n *node) { r.timeouts(n, "timeouts", &c.Timeouts) },
 		"forecast":       func(n *node) { r.forecast(n, &c.Forecast) },
-		"groups":         func(n *node) { groups = n },
-		"hosts":          func(n *node) { hosts = n },
-		"levels":         func(n *node) { levels = n },
 		"receivers":      func(n *node) { c.Receivers = r.receivers(n) },
 		"notify":         func(n *node) { r.notify(n, &c.Notify) },
+		"munin_conf":     func(n *node) { parts.muninConf = n },
+		"include":        func(n *node) { parts.include = n },
 	}
+	maps.Copy(keys, parts.keys())
 	if root, ok := r.document(text); ok {
 		r.mapping(root, "", keys)
 	}
@@ -229,9 +246,9 @@ func (r *reader) read(text []byte) *Config {
 	}
 	c.Retention = keep.settle(r)
 	c.Timeouts = c.Timeouts.WithDefaults()
-	r.hosts(c, groups, hosts)
-	c.Levels = r.levels(levels, c.Hosts)
-	c.Warnings = r.warnings
+	parts.inventory(c)
+	slices.Sort(r.warnings)
+	c.Warnings, c.Rejected = r.warnings, r.rejected
 	return c
 }
 
@@ -259,11 +276,13 @@ func (c *Config) MuninHosts() []munin.Host {
 	return hosts
 }
 
-// Targets are the hosts as the poller knows them, with the levels of this configuration.
+// Targets are the hosts that are polled, as the poller knows them, with the levels of this configuration.
 func (c *Config) Targets() []poll.Target {
-	targets := make([]poll.Target, len(c.Hosts))
+	targets := make([]poll.Target, 0, len(c.Hosts))
 	for i := range c.Hosts {
-		targets[i] = c.target(&c.Hosts[i])
+		if c.Hosts[i].Address != "" {
+			targets = append(targets, c.target(&c.Hosts[i]))
+		}
 	}
 	return targets
 }

@@ -87,7 +87,11 @@ func TestTheReferenceFileGivesTheseHosts(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, h := range c.Hosts {
-		fmt.Fprintf(&b, "%s %s every %s silent after %s timeouts %v naming %d %q\n", h.ID, h.Address, h.Interval, h.SilentAfter, h.Timeouts, h.Naming, h.NodeName)
+		fmt.Fprintf(&b, "%s %s every %s silent after %s timeouts %v naming %d %q tags %v", h.ID, h.Address, h.Interval, h.SilentAfter, h.Timeouts, h.Naming, h.NodeName, h.Tags)
+		for _, rule := range h.Plugins {
+			fmt.Fprintf(&b, ", %s every %s", rule.Pattern, rule.Every)
+		}
+		b.WriteByte('\n')
 	}
 	golden(t, "hosts.golden", b.String())
 }
@@ -99,7 +103,8 @@ func TestTheReferenceFileNamesEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, probe := range []string{
-		"nope: 1", "timeouts: {nope: 1}", "forecast: {nope: 1}", "groups: {a: {nope: 1}}", "hosts: {a: {nope: 1}}",
+		"nope: 1", "timeouts: {nope: 1}", "forecast: {nope: 1}", "groups: {a: {nope: 1}}", "hosts: {a: {nope: 1}}", "roles: {a: {nope: 1}}",
+		"graphs: [{nope: 1}]", "file_sd: [{nope: 1}]",
 		"levels: [{nope: 1}]", "receivers: [{nope: 1}]", "receivers: [{email: {nope: 1}}]", "receivers: [{webhook: {nope: 1}}]", "notify: {nope: 1}",
 	} {
 		message := parseError(t, probe)

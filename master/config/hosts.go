@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -16,31 +14,6 @@ import (
 	"corbie/munin"
 	"corbie/munin/wire"
 )
-
-// defaults are what a group says for its hosts. Zero values say nothing.
-type defaults struct {
-	interval    time.Duration
-	silentAfter time.Duration
-	timeouts    poll.Timeouts
-}
-
-func (d *defaults) fill(from *defaults) {
-	d.interval = cmp.Or(d.interval, from.interval)
-	d.silentAfter = cmp.Or(d.silentAfter, from.silentAfter)
-	d.timeouts = poll.Timeouts{
-		Dial: cmp.Or(d.timeouts.Dial, from.timeouts.Dial), Idle: cmp.Or(d.timeouts.Idle, from.timeouts.Idle),
-		Plugin: cmp.Or(d.timeouts.Plugin, from.timeouts.Plugin), Host: cmp.Or(d.timeouts.Host, from.timeouts.Host),
-	}
-}
-
-// keys are what a group and a host can both say.
-func (d *defaults) keys(r *reader, where string) map[string]func(*node) {
-	return map[string]func(*node){
-		"interval":     func(n *node) { d.interval = r.duration(n, minInterval, maxInterval) },
-		"silent_after": func(n *node) { d.silentAfter = r.duration(n, minInterval, munin.MaxRange) },
-		"timeouts":     func(n *node) { r.timeouts(n, where+".timeouts", &d.timeouts) },
-	}
-}
 
 // rawHost is a host as written.
 type rawHost struct {
@@ -51,95 +24,35 @@ type rawHost struct {
 	nodeName    string
 	useNodeName string // yes, no or empty
 	useDefault  bool
-	line        int
+	virtual     bool
+	roles       []string
 }
 
-// hosts reads the sections groups and hosts and completes c.Hosts.
-func (r *reader) hosts(c *Config, groups, hosts *node) {
-	global := defaults{interval: c.Interval, silentAfter: c.SilentAfter, timeouts: c.Timeouts}
-	perGroup := make(map[string]*defaults)
-	lines := make(map[string]int)
-	if groups != nil {
-		for _, e := range r.entries(groups, "groups") {
-			path, d := r.groupPath(e.key.Line, e.key.Value), &defaults{}
-			r.mapping(e.value, "groups."+e.key.Value, d.keys(r, "groups."+e.key.Value))
-			perGroup[path], lines[path] = d, e.key.Line
-		}
-	}
-	seen := make(map[munin.HostID]int)
-	used := make(map[string]bool)
-	if hosts != nil {
-		for _, e := range r.entries(hosts, "hosts") {
-			raw, ok := r.host(e)
-			if !ok {
-				continue
-			}
-			host := raw.host(perGroup, &global, used)
-			if before, twice := seen[host.ID]; twice {
-				r.problem(raw.line, "the host %s is there twice, first in line %d", host.ID, before)
-				continue
-			}
-			seen[host.ID] = raw.line
-			if host.SilentAfter < host.Interval*3/2 {
-				r.warn(raw.line, "silent_after of %s is %s, but it is polled every %s: one late answer will be a problem",
-					host.ID, munin.FormatDuration(host.SilentAfter), munin.FormatDuration(host.Interval))
-			}
-			c.Hosts = append(c.Hosts, host)
-		}
-	}
-	for path, line := range lines {
-		if path != "" && !used[path] {
-			r.warn(line, "no host is in the group %q", path)
-		}
-	}
-	slices.Sort(r.warnings)
-	slices.SortFunc(c.Hosts, func(a, b Host) int { return cmp.Compare(a.ID, b.ID) })
-	r.sharedAddresses(c.Hosts)
-}
-
-// sharedAddresses makes sure that a node that speaks for several hosts is asked for each by name only.
-func (r *reader) sharedAddresses(hosts []Host) {
-	count := make(map[string]int)
-	for i := range hosts {
-		count[hosts[i].Address]++
-	}
-	type asked struct{ address, name string }
-	seen := make(map[asked]*Host)
-	for i := range hosts {
-		h := &hosts[i]
-		if count[h.Address] == 1 {
+// host completes a raw host with what its roles, its groups and the top level say.
+func (h *rawHost) host(inv *inventory) Host {
+	h.ownWords()
+	for _, role := range h.roles {
+		d, ok := inv.roles[role]
+		if !ok {
+			inv.problemAt(h.at, "hosts.%s: there is no role %q; describe it under roles", h.name, role)
 			continue
 		}
-		if h.Naming == poll.NameAuto {
-			h.Naming = poll.NameHost
-		}
-		key := asked{h.Address, strings.ToLower(cmp.Or(h.NodeName, h.ID.Name()))}
-		switch h.Naming {
-		case poll.NameBanner, poll.NameNone:
-			key.name = ""
-		case poll.NameAuto, poll.NameHost:
-		}
-		if before, same := seen[key]; same {
-			r.warn(max(h.Line, before.Line), "%s and %s have the same address and ask for the same node: they will show the same values; set node_name", before.ID, h.ID)
-		}
-		seen[key] = h
+		inv.used["@"+role] = true
+		h.fill(d)
 	}
-}
-
-// host completes a raw host with what its groups and the top level say.
-func (h *rawHost) host(perGroup map[string]*defaults, global *defaults, used map[string]bool) Host {
 	for path := h.group; path != ""; {
-		if d, ok := perGroup[path]; ok {
+		if d, ok := inv.groups[path]; ok {
 			h.fill(d)
-			used[path] = true
+			inv.used[path] = true
 		}
 		i := strings.LastIndexByte(path, ';')
 		path = path[:max(i, 0)]
 	}
-	h.fill(global)
+	h.fill(&inv.global)
 	host := Host{
 		ID: munin.NewHostID(h.group, h.name), Address: h.address, Interval: h.interval,
-		SilentAfter: cmp.Or(h.silentAfter, silentIntervals*h.interval), Timeouts: h.timeouts, NodeName: h.nodeName, Line: h.line,
+		SilentAfter: cmp.Or(h.silentAfter, silentIntervals*h.interval), Timeouts: h.timeouts, NodeName: h.nodeName,
+		Tags: settle(h.tags), Plugins: h.plugins, At: h.at, Said: h.said,
 	}
 	switch {
 	case h.useDefault:
@@ -152,11 +65,19 @@ func (h *rawHost) host(perGroup map[string]*defaults, global *defaults, used map
 	return host
 }
 
+// ownWords notes what the host says itself.
+func (h *rawHost) ownWords() {
+	said := h.defaults
+	h.defaults = defaults{at: said.at}
+	said.where = said.at.String()
+	h.fill(&said)
+}
+
 // host reads one entry of hosts: "name: address" or "name: {address: …, …}".
 func (r *reader) host(e entry) (rawHost, bool) {
 	before := len(r.problems)
 	id := munin.HostID(strings.TrimSpace(e.key.Value))
-	h := rawHost{name: id.Name(), group: id.Group(), line: e.key.Line}
+	h := rawHost{name: id.Name(), group: id.Group(), defaults: defaults{at: r.at(e.key.Line)}}
 	where := "hosts." + e.key.Value
 	if err := checkHostName(h.name); err != nil {
 		r.problem(e.key.Line, "hosts: %v", err)
@@ -179,6 +100,7 @@ func (r *reader) host(e entry) (rawHost, bool) {
 				h.useNodeName = "yes"
 			}
 		}
+		keys["roles"] = func(n *node) { h.roles = append(h.roles, r.tags(n)...) }
 		keys["group"] = func(n *node) {
 			if h.group != "" {
 				r.problem(n.Line, "the group is in the host's name already: %q", id)
@@ -206,7 +128,7 @@ func (r *reader) oneNaming(h *rawHost) {
 		}
 	}
 	if said > 1 {
-		r.problem(h.line, "hosts.%s: only one of node_name, use_node_name and use_default_node can be set", h.name)
+		r.problem(h.at.Line, "hosts.%s: only one of node_name, use_node_name and use_default_node can be set", h.name)
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ type Level struct {
 	Match string // as written
 	Line  int
 
-	host  string // pattern; empty: every host
+	host  string // pattern; empty: every host; "@tag": those with the tag
 	graph string
 	field string
 	attrs []attr // in the order of the file
@@ -23,7 +24,7 @@ type Level struct {
 
 type attr struct {
 	name, value string
-	origin      string // "corbie.yml:14"
+	at          Place
 }
 
 // levelAttrs are the field attributes that the configuration may set.
@@ -34,12 +35,22 @@ func levelAttrs() []string {
 	}
 }
 
-// Override applies the levels to a graph of a host. Where several match a field, the later one wins, attribute by
-// attribute. Field.Origin then says which line of the file an attribute comes from.
+// Override applies the configuration to a graph of a host: first munin.conf, then the rules for graphs, then the levels.
+// Where several of one kind match, the later one wins, attribute by attribute. The Origin of graph and fields then says
+// which line of which file an attribute comes from.
 func (c *Config) Override(host munin.HostID, g *munin.Graph) {
+	if c.munin != nil {
+		c.munin.override(host, g)
+	}
+	tags := c.tags[host]
+	for i := range c.GraphRules {
+		if rule := &c.GraphRules[i]; matchesHost(rule.host, host, tags) && matches(rule.graph, g.Name) {
+			rule.apply(g)
+		}
+	}
 	for i := range c.Levels {
 		l := &c.Levels[i]
-		if !l.matchesHost(host) || !matches(l.graph, g.Name) {
+		if !matchesHost(l.host, host, tags) || !matches(l.graph, g.Name) {
 			continue
 		}
 		for j := range g.Fields {
@@ -50,26 +61,48 @@ func (c *Config) Override(host munin.HostID, g *munin.Graph) {
 	}
 }
 
-func (l *Level) matchesHost(host munin.HostID) bool {
-	switch {
-	case l.host == "":
-		return true
-	case strings.Contains(l.host, ";"):
-		return matches(l.host, string(host))
+// matchesHost compares a host with a pattern: of its name, of its whole path, or of one of its tags.
+func matchesHost(pattern string, host munin.HostID, tags []string) bool {
+	if tag, ok := strings.CutPrefix(pattern, "@"); ok {
+		return slices.ContainsFunc(tags, func(one string) bool { return matches(tag, one) })
 	}
-	return matches(l.host, host.Name())
+	switch {
+	case pattern == "":
+		return true
+	case strings.Contains(pattern, ";"):
+		return matches(pattern, string(host))
+	}
+	return matches(pattern, host.Name())
 }
 
 func (l *Level) apply(f *munin.Field) {
 	for _, a := range l.attrs {
-		if err := f.Set(a.name, a.value); err != nil {
-			continue // It was tried when the file was read.
-		}
-		if f.Origin == nil {
-			f.Origin = make(map[string]string)
-		}
-		f.Origin[a.name] = a.origin
+		a.setField(f)
 	}
+}
+
+// setField sets an attribute that was tried when its file was read.
+func (a attr) setField(f *munin.Field) {
+	if err := f.Set(a.name, a.value); err != nil {
+		return
+	}
+	f.Origin = with(f.Origin, a.name, a.at.String())
+}
+
+// setGraph sets an attribute that was tried when its file was read.
+func (a attr) setGraph(g *munin.Graph) {
+	if err := g.Set(a.name, a.value); err != nil {
+		return
+	}
+	g.Origin = with(g.Origin, a.name, a.at.String())
+}
+
+// with adds to a copy of a map: descriptions of graphs are shared.
+func with(m map[string]string, key, value string) map[string]string {
+	out := make(map[string]string, len(m)+1)
+	maps.Copy(out, m)
+	out[key] = value
+	return out
 }
 
 // matches compares a text with a pattern in which * stands for any characters and ? for one.
@@ -93,7 +126,7 @@ func matches(pattern, text string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-func (r *reader) levels(n *node, hosts []Host) []Level {
+func (r *reader) levels(n *node, c *Config) []Level {
 	if n == nil {
 		return nil
 	}
@@ -121,12 +154,17 @@ func (r *reader) levels(n *node, hosts []Host) []Level {
 			r.problem(item.Line, "%s: match is missing; write match: \"HOST:GRAPH.FIELD\", with * for any characters", where)
 		case len(l.attrs) == 0:
 			r.problem(item.Line, "%s: it changes nothing; set warning or critical", where)
-		case !slices.ContainsFunc(hosts, func(h Host) bool { return l.matchesHost(h.ID) }) && l.host != "":
+		case !c.anyHost(l.host):
 			r.warn(item.Line, "levels: no configured host matches %q", l.Match)
 		}
 		list = append(list, l)
 	}
 	return list
+}
+
+// anyHost says whether a configured host matches a pattern.
+func (c *Config) anyHost(pattern string) bool {
+	return pattern == "" || slices.ContainsFunc(c.Hosts, func(h Host) bool { return matchesHost(pattern, h.ID, h.Tags) })
 }
 
 // match takes "HOST:GRAPH.FIELD" or "GRAPH.FIELD" apart.
@@ -170,5 +208,5 @@ func (r *reader) levelAttr(n *node, name string, l *Level) {
 		r.problem(n.Line, "%s", strings.TrimPrefix(err.Error(), name+": "))
 		return
 	}
-	l.attrs = append(l.attrs, attr{name: name, value: value, origin: place(r.name, n.Line)})
+	l.attrs = append(l.attrs, attr{name: name, value: value, at: r.at(n.Line)})
 }

@@ -23,21 +23,38 @@ import (
 
 type node = yaml.Node
 
-// reader collects what is wrong while it takes the YAML tree apart.
+// reader takes the YAML tree of one file apart.
 type reader struct {
-	name       string
-	flags      Flags
-	secretFile func(path string) (string, error) // nil: files are not read
-	problems   []Problem
-	warnings   []string
+	*findings
+
+	name   string
+	flags  Flags
+	folder *folder // nil: files that are named are not read
 }
 
+// findings collect what is wrong in all files.
+type findings struct {
+	problems []Problem
+	warnings []string
+	rejected []string
+}
+
+func (f *findings) problemAt(at Place, format string, args ...any) {
+	f.problems = append(f.problems, Problem{At: at, Text: munin.CleanText(fmt.Sprintf(format, args...))})
+}
+
+func (f *findings) warnAt(at Place, format string, args ...any) {
+	f.warnings = append(f.warnings, at.String()+": "+munin.CleanText(fmt.Sprintf(format, args...)))
+}
+
+func (r *reader) at(line int) Place { return Place{File: r.name, Line: line} }
+
 func (r *reader) problem(line int, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Line: line, Text: munin.CleanText(fmt.Sprintf(format, args...))})
+	r.problemAt(r.at(line), format, args...)
 }
 
 func (r *reader) warn(line int, format string, args ...any) {
-	r.warnings = append(r.warnings, place(r.name, line)+": "+fmt.Sprintf(format, args...))
+	r.warnAt(r.at(line), format, args...)
 }
 
 var yamlErrorLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
@@ -158,7 +175,7 @@ func (r *reader) mapping(n *node, where string, keys map[string]func(*node)) {
 		switch {
 		case !known:
 			r.problem(e.key.Line, "unknown key %q%s%s", short(e.key.Value), in(where), nearest(e.key.Value, keys))
-		case isNull(e.value) && where == "" && slices.Contains([]string{"groups", "hosts", "levels", "receivers"}, e.key.Value):
+		case isNull(e.value) && where == "" && slices.Contains([]string{"groups", "hosts", "levels", "receivers", "roles", "graphs"}, e.key.Value):
 		case isNull(e.value):
 			r.problem(e.key.Line, "%q%s has no value; take the line out or complete it", e.key.Value, in(where))
 		case r.plain(e.value):

@@ -39,6 +39,7 @@ type Receiver struct {
 	Email   *Email
 	Webhook *Webhook
 	Command []string      // the program's absolute path and its arguments; empty: none
+	Contact *Contact      // of munin.conf; see Config.Tells
 	Timeout time.Duration // of one attempt; 0: the default
 	Line    int
 }
@@ -267,11 +268,11 @@ func (s *secretKeys) add(keys map[string]func(*node)) {
 		if path == "" {
 			return
 		}
-		if s.r.secretFile == nil {
+		if s.r.folder == nil {
 			s.value(n, "")
 			return
 		}
-		text, err := s.r.secretFile(path)
+		text, err := s.r.folder.secret(path)
 		if err != nil {
 			s.r.problem(n.Line, "%s.%s_file: %v", s.where, s.name, err)
 		}

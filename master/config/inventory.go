@@ -1,0 +1,326 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"corbie/master/poll"
+	"corbie/munin"
+)
+
+// sections are what the main file and each included one can say about hosts.
+type sections struct {
+	reader *reader
+
+	groups, roles, hosts, fileSD, levels, graphs *node
+	muninConf, include                           *node // only in the main file
+}
+
+func (s *sections) keys() map[string]func(*node) {
+	return map[string]func(*node){
+		"groups":  func(n *node) { s.groups = n },
+		"roles":   func(n *node) { s.roles = n },
+		"hosts":   func(n *node) { s.hosts = n },
+		"file_sd": func(n *node) { s.fileSD = n },
+		"levels":  func(n *node) { s.levels = n },
+		"graphs":  func(n *node) { s.graphs = n },
+	}
+}
+
+// inventory puts groups, hosts and overrides of all files together.
+type inventory struct {
+	*findings
+
+	conf   *Config
+	global defaults
+	groups map[string]*defaults
+	roles  map[string]*defaults
+	used   map[string]bool // groups with hosts, roles that hosts have
+	hosts  map[munin.HostID]Place
+}
+
+// inventory reads all sections, of this file and of those that it names, into the configuration.
+func (s *sections) inventory(c *Config) {
+	inv := &inventory{
+		findings: s.reader.findings, conf: c, groups: make(map[string]*defaults), roles: make(map[string]*defaults),
+		used: make(map[string]bool), hosts: make(map[munin.HostID]Place),
+	}
+	global := "the default"
+	if s.reader.name != "" {
+		global = s.reader.name
+	}
+	inv.global = defaults{where: global, interval: c.Interval, silentAfter: c.SilentAfter, timeouts: c.Timeouts}
+	all := append([]*sections{s}, s.included()...)
+	for _, one := range all {
+		one.reader.defaults(one.groups, "groups", inv.groups)
+		one.reader.defaults(one.roles, "roles", inv.roles)
+	}
+	for _, one := range all {
+		inv.addHosts(one)
+		inv.addTargets(one)
+	}
+	if conf := s.readMunin(c); conf != nil {
+		inv.addMunin(conf)
+	}
+	inv.finish()
+	for _, one := range all {
+		c.Levels = append(c.Levels, one.reader.levels(one.levels, c)...)
+		c.GraphRules = append(c.GraphRules, one.reader.graphRules(one.graphs, c)...)
+	}
+}
+
+// included reads the files that include names, by name.
+func (s *sections) included() []*sections {
+	var list []*sections
+	if s.include == nil {
+		return nil
+	}
+	for _, pattern := range s.reader.texts(s.include) {
+		for _, r := range s.reader.files(s.include.Line, "include", pattern) {
+			text, err := readFile(r.name)
+			if err != nil {
+				s.reader.problem(s.include.Line, "include: %v", err)
+				continue
+			}
+			one := &sections{reader: r}
+			if root, ok := r.document(text); ok {
+				r.mapping(root, "", one.keys())
+			}
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// files are readers for the files that a pattern names, which share what is found wrong.
+func (r *reader) files(line int, key, pattern string) []*reader {
+	if r.folder == nil {
+		return nil
+	}
+	names, err := r.folder.names(pattern)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.problem(line, "%s: there is no file %s", key, r.folder.path(pattern))
+		return nil
+	case err != nil:
+		r.problem(line, "%s: %v", key, err)
+		return nil
+	}
+	list := make([]*reader, len(names))
+	for i, name := range names {
+		list[i] = &reader{findings: r.findings, name: name, flags: r.flags, folder: r.folder}
+	}
+	return list
+}
+
+// defaults are what a group or a role says for its hosts. Zero values say nothing.
+type defaults struct {
+	where       string // in words: "corbie.yml:14"
+	at          Place
+	interval    time.Duration
+	silentAfter time.Duration
+	timeouts    poll.Timeouts
+	tags        []string
+	plugins     []PluginRule
+	said        []Said // filled in where something was taken from elsewhere
+}
+
+// fill takes what is not said from elsewhere. Tags and rules for plugins add up.
+func (d *defaults) fill(from *defaults) {
+	note := func(key, value string) { d.said = append(d.said, Said{key, value, from.where}) }
+	take := func(key string, to *time.Duration, value time.Duration) {
+		if *to == 0 && value != 0 {
+			*to = value
+			note(key, munin.FormatDuration(value))
+		}
+	}
+	take("interval", &d.interval, from.interval)
+	take("silent_after", &d.silentAfter, from.silentAfter)
+	take("timeouts.dial", &d.timeouts.Dial, from.timeouts.Dial)
+	take("timeouts.idle", &d.timeouts.Idle, from.timeouts.Idle)
+	take("timeouts.plugin", &d.timeouts.Plugin, from.timeouts.Plugin)
+	take("timeouts.host", &d.timeouts.Host, from.timeouts.Host)
+	if len(from.tags) > 0 {
+		note("tags", strings.Join(from.tags, " "))
+	}
+	d.tags = append(d.tags, from.tags...)
+	d.plugins = append(d.plugins, from.plugins...)
+}
+
+// keys are what a group, a role and a host can all say.
+func (d *defaults) keys(r *reader, where string) map[string]func(*node) {
+	return map[string]func(*node){
+		"interval":     func(n *node) { d.interval = r.duration(n, minInterval, maxInterval) },
+		"silent_after": func(n *node) { d.silentAfter = r.duration(n, minInterval, munin.MaxRange) },
+		"timeouts":     func(n *node) { r.timeouts(n, where+".timeouts", &d.timeouts) },
+		"tags":         func(n *node) { d.tags = append(d.tags, r.tags(n)...) },
+		"plugins":      func(n *node) { d.plugins = append(d.plugins, r.plugins(n, where+".plugins")...) },
+	}
+}
+
+// defaults reads the section groups or roles.
+func (r *reader) defaults(n *node, section string, into map[string]*defaults) {
+	if n == nil {
+		return
+	}
+	for _, e := range r.entries(n, section) {
+		name := e.key.Value
+		d := &defaults{at: r.at(e.key.Line), where: r.at(e.key.Line).String()}
+		if section == "groups" {
+			name = r.groupPath(e.key.Line, name)
+		} else if name = r.tag(e.key); name != "" {
+			d.tags = []string{name}
+		}
+		r.mapping(e.value, section+"."+e.key.Value, d.keys(r, section+"."+e.key.Value))
+		if before, twice := into[name]; twice && name != "" {
+			r.problem(e.key.Line, "%s: %q is there twice, first in %s", section, name, before.where)
+			continue
+		}
+		into[name] = d
+	}
+}
+
+// tag reads a word by which hosts are picked.
+func (r *reader) tag(n *node) string {
+	value := r.text(n)
+	if value == "" {
+		return ""
+	}
+	if err := checkName(value, "=:/@"); err != nil {
+		r.problem(n.Line, "the tag %q: %v", short(value), err)
+		return ""
+	}
+	return value
+}
+
+func (r *reader) tags(n *node) []string {
+	if n.Kind != yaml.SequenceNode {
+		n = &node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*node{n}}
+	}
+	var list []string
+	for _, item := range n.Content {
+		if tag := r.tag(item); tag != "" {
+			list = append(list, tag)
+		}
+	}
+	return list
+}
+
+// plugins reads "pattern: interval", or "pattern: never".
+func (r *reader) plugins(n *node, where string) []PluginRule {
+	var list []PluginRule
+	for _, e := range r.entries(n, where) {
+		rule := PluginRule{Pattern: e.key.Value, At: r.at(e.key.Line), Every: -1}
+		if name := strings.NewReplacer("*", "x", "?", "x").Replace(rule.Pattern); munin.ValidatePluginName(name) != nil {
+			r.problem(e.key.Line, "%s: %q: want the name of a plugin, in which * and ? may stand for others", where, short(rule.Pattern))
+			continue
+		}
+		if isNull(e.value) {
+			r.problem(e.key.Line, "%s: %q has no value; write an interval or never", where, short(rule.Pattern))
+			continue
+		}
+		if e.value.Value != "never" {
+			rule.Every = r.duration(e.value, minInterval, maxInterval)
+		}
+		list = append(list, rule)
+	}
+	return list
+}
+
+func (inv *inventory) addHosts(s *sections) {
+	if s.hosts == nil {
+		return
+	}
+	for _, e := range s.reader.entries(s.hosts, "hosts") {
+		if raw, ok := s.reader.host(e); ok {
+			inv.add(&raw)
+		}
+	}
+}
+
+// add completes a host and keeps it.
+func (inv *inventory) add(raw *rawHost) {
+	host := raw.host(inv)
+	if before, twice := inv.hosts[host.ID]; twice {
+		inv.problemAt(raw.at, "the host %s is there twice, first in %s", host.ID, before)
+		return
+	}
+	inv.hosts[host.ID] = raw.at
+	if host.SilentAfter < host.Interval*3/2 && host.Address != "" {
+		inv.warnAt(raw.at, "silent_after of %s is %s, but it is polled every %s: one late answer will be a problem",
+			host.ID, munin.FormatDuration(host.SilentAfter), munin.FormatDuration(host.Interval))
+	}
+	inv.conf.Hosts = append(inv.conf.Hosts, host)
+}
+
+// finish orders the hosts and looks at them as a whole.
+func (inv *inventory) finish() {
+	for path, d := range inv.groups {
+		if path != "" && !inv.used[path] {
+			inv.warnAt(d.at, "no host is in the group %q", path)
+		}
+	}
+	for name, d := range inv.roles {
+		if name != "" && !inv.used["@"+name] {
+			inv.warnAt(d.at, "no host has the role %q", name)
+		}
+	}
+	hosts := inv.conf.Hosts
+	slices.SortFunc(hosts, func(a, b Host) int { return cmp.Compare(a.ID, b.ID) })
+	inv.sharedAddresses(hosts)
+	inv.conf.tags = make(map[munin.HostID][]string)
+	for i := range hosts {
+		if len(hosts[i].Tags) > 0 {
+			inv.conf.tags[hosts[i].ID] = hosts[i].Tags
+		}
+	}
+}
+
+// sharedAddresses makes sure that a node that speaks for several hosts is asked for each by name only.
+func (inv *inventory) sharedAddresses(hosts []Host) {
+	count := make(map[string]int)
+	for i := range hosts {
+		count[hosts[i].Address]++
+	}
+	type asked struct{ address, name string }
+	seen := make(map[asked]*Host)
+	for i := range hosts {
+		h := &hosts[i]
+		if count[h.Address] == 1 || h.Address == "" {
+			continue
+		}
+		if h.Naming == poll.NameAuto {
+			h.Naming = poll.NameHost
+		}
+		key := asked{h.Address, strings.ToLower(cmp.Or(h.NodeName, h.ID.Name()))}
+		switch h.Naming {
+		case poll.NameBanner, poll.NameNone:
+			key.name = ""
+		case poll.NameAuto, poll.NameHost:
+		}
+		if before, same := seen[key]; same {
+			at := h.At
+			if before.At.File == at.File && before.At.Line > at.Line {
+				at = before.At
+			}
+			inv.warnAt(at, "%s and %s have the same address and ask for the same node: they will show the same values; set node_name", before.ID, h.ID)
+		}
+		seen[key] = h
+	}
+}
+
+// settle makes the tags a sorted set.
+func settle(tags []string) []string {
+	set := make(map[string]bool, len(tags))
+	for _, tag := range tags {
+		set[tag] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
