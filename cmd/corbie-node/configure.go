@@ -32,6 +32,8 @@ type configuring struct {
 	newer     string
 	format    string
 
+	hosts []string // to ask by SNMP
+
 	suggest, shell, apply, dryRun, removeAlso, scripts, debug bool
 }
 
@@ -66,6 +68,7 @@ func (p *program) configureCommand() *cobra.Command {
 	f.BoolVar(&v.removeAlso, "remove-also", false, "with --shell or --apply: remove the links to plugins that say they are of no use")
 	f.BoolVar(&v.scripts, "scripts", false, "suggest scripts also where a native plugin does the same")
 	f.BoolVar(&v.debug, "pidebug", false, "set MUNIN_DEBUG for the plugins")
+	f.StringSliceVar(&v.hosts, "snmp", nil, "suggest SNMP plugins for these `hosts` (not in this version)")
 	f.StringVar(&v.format, "format", "text", "text or json, for what is shown")
 	return c
 }
@@ -83,6 +86,8 @@ func (v *configuring) check() error {
 		return errors.New("--remove-also goes with --shell or --apply")
 	case v.format == "json" && (v.shell || v.apply):
 		return errors.New("--format json is for what is shown, not for --shell and --apply")
+	case len(v.hosts) > 0:
+		return errors.New("--snmp: this version cannot ask SNMP agents yet; munin-node-configure --snmp can, and the links it makes work here")
 	}
 	return nil
 }

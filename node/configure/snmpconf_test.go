@@ -94,7 +94,12 @@ func TestAnAgentThatDoesNotAnswerSuggestsNothing(t *testing.T) {
 
 func TestHostsThatAnswerAreSuggestedBesidesThoseThatDoNot(t *testing.T) {
 	p := &configure.Plugin{Name: "snmp__load", Path: "/lib/snmp__load", SNMPConf: true, Links: []string{"snmp_away_load", "snmp_b_load", "snmp_c_load", "snmp_other_load"}}
-	p.TakeSNMPConf([]string{"require 1.1.0"})
+	mute := &configure.Plugin{Name: "other", Path: "/lib/other"}
+	err := configure.SurveySNMP(t.Context(), answers{"snmp__load snmpconf": says("# what it needs\nrequire 1.1.0\n")},
+		[]*configure.Plugin{p, mute}, configure.SurveyOptions{})
+	if err != nil || len(p.Needs.Values) != 1 || len(mute.Faults) > 0 {
+		t.Fatalf("%v, %+v, %+v", err, p, mute)
+	}
 	dial := func(_ context.Context, host string) (configure.Agent, error) {
 		switch host {
 		case "a", "b":
