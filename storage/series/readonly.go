@@ -29,19 +29,8 @@ var errMoved = errors.New("the files changed while they were read")
 // So the folder must be writable: use the account of the master, or root.
 func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	db := newDB(dir, opts)
-	removeScratch(dir)
-	var scratch string
-	var release func() error
-	var err error
-	for range 20 {
-		if scratch, release, err = linkAll(dir); !errors.Is(err, errMoved) {
-			break
-		}
-	}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("open the sample store for reading (run this as the user of the master, or as root): %w", err)
-	case err != nil:
+	scratch, release, err := Freeze(dir)
+	if err != nil {
 		return nil, fmt.Errorf("open the sample store for reading: %w", err)
 	}
 	o := db.tsdbOptions(Options{})
@@ -52,6 +41,22 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	db.tsdb.DisableCompactions()
 	db.release = release
 	return db, nil
+}
+
+// Freeze makes a folder inside dir that holds what the TSDB in dir holds now and does not change any more: its finished blocks and its log,
+// mostly as hard links. It is a whole TSDB of its own. The writer, if there is one, goes on undisturbed. Call release at the end: it removes
+// the folder.
+func Freeze(dir string) (frozen string, release func() error, err error) {
+	removeScratch(dir)
+	for range 20 {
+		if frozen, release, err = linkAll(dir); !errors.Is(err, errMoved) {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("run this as the user of the master, or as root: %w", err)
+	}
+	return frozen, release, err
 }
 
 // linkAll makes the scratch folder. The write-ahead log comes before the blocks: what a writer moves from the one to the other

@@ -1,0 +1,251 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"corbie/storage/catalog"
+	"corbie/storage/series"
+)
+
+// The parts of a data folder.
+const (
+	rawDir      = "raw"
+	catalogName = "catalog.db"
+)
+
+// sideDirs are folders of side blocks: like blocks of samples, they never change.
+func sideDirs() []string { return []string{"hour", "day"} }
+
+// Result says how much there is.
+type Result struct {
+	Made  time.Time
+	Files int
+	Bytes int64 // of all files
+	New   int64 // bytes that were copied because they were not in the backup yet
+}
+
+// Progress is told how many bytes were looked at; it may be nil.
+type Progress func(bytes int64)
+
+// Make brings the backup in a folder up to date with a data folder, also while a master uses that. Samples that were stored
+// before the call are in it. The backup is complete when Make returns nil, else the one before is as it was.
+func Make(ctx context.Context, data, dir string, progress Progress) (Result, error) {
+	m := maker{dir: dir, progress: progress, old: make(map[string]file)}
+	if before, err := loadManifest(dir); err == nil {
+		for _, f := range before.Files {
+			m.old[f.Path] = f
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return Result{}, fmt.Errorf("backup: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, objectsDir), 0o750); err != nil {
+		return Result{}, fmt.Errorf("backup: %w", err)
+	}
+	m.next = manifest{Version: version, Made: time.Now().UTC()}
+	if err := m.all(ctx, data); err != nil {
+		return Result{}, fmt.Errorf("backup: %w", err)
+	}
+	if err := m.next.save(dir); err != nil {
+		return Result{}, fmt.Errorf("backup: %w", err)
+	}
+	if err := m.sweep(); err != nil {
+		return Result{}, fmt.Errorf("backup: it is complete, but objects that are not needed any more could not be removed: %w", err)
+	}
+	result := m.next.result()
+	result.New = m.copied
+	return result, nil
+}
+
+func (m *manifest) result() Result {
+	r := Result{Made: m.Made, Files: len(m.Files)}
+	for _, f := range m.Files {
+		r.Bytes += f.Size
+	}
+	return r
+}
+
+// maker makes one backup.
+type maker struct {
+	dir      string
+	progress Progress
+	old      map[string]file // of the backup before, by path
+	next     manifest
+	copied   int64
+}
+
+// all copies the parts of a data folder: the samples first, and then what is known about them.
+func (m *maker) all(ctx context.Context, data string) error {
+	frozen, release, err := series.Freeze(filepath.Join(data, rawDir))
+	if err != nil {
+		return fmt.Errorf("samples of %s: %w", data, err)
+	}
+	err = m.tree(ctx, frozen, rawDir, func(path string) bool { return path == "inuse" || path == "lock" })
+	if err = errors.Join(err, release()); err != nil {
+		return err
+	}
+	for _, side := range sideDirs() {
+		if err := m.sides(ctx, filepath.Join(data, side), side); err != nil {
+			return err
+		}
+	}
+	scratch := filepath.Join(m.dir, "catalog.part")
+	if err := os.Remove(scratch); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := catalog.Copy(ctx, filepath.Join(data, catalogName), scratch); err != nil {
+		return err
+	}
+	err = m.add(ctx, scratch, catalogName, false)
+	if err = errors.Join(err, os.Remove(scratch)); err != nil {
+		return err
+	}
+	return m.tree(ctx, filepath.Join(data, "alerts"), "alerts", func(path string) bool { return strings.Contains(path, "tmp") })
+}
+
+// sides copies finished side blocks. One that the master replaces meanwhile is left out whole: its successor, or the samples, hold the same.
+func (m *maker) sides(ctx context.Context, from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || strings.Contains(e.Name(), ".") {
+			continue
+		}
+		before := len(m.next.Files)
+		err := m.tree(ctx, filepath.Join(from, e.Name()), to+"/"+e.Name(), func(string) bool { return false })
+		if _, gone := os.Stat(filepath.Join(from, e.Name())); errors.Is(gone, fs.ErrNotExist) {
+			m.next.Files = m.next.Files[:before]
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tree copies all files of a folder that need not exist.
+func (m *maker) tree(ctx context.Context, from, to string, skip func(path string) bool) error {
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == from {
+			return filepath.SkipDir
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil || skip(name) {
+			return err
+		}
+		stored := to + "/" + filepath.ToSlash(name)
+		return m.add(ctx, path, stored, isBlockFile(stored))
+	})
+}
+
+// isBlockFile tells the files that never change under their name: those of blocks, but for the marks of what was deleted.
+func isBlockFile(path string) bool {
+	parts := strings.Split(path, "/")
+	return len(parts) > 2 && len(parts[1]) == 26 && parts[len(parts)-1] != "tombstones"
+}
+
+// add puts one file into the backup. One that never changes and is there already is not read again.
+func (m *maker) add(ctx context.Context, path, name string, constant bool) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if old, ok := m.old[name]; ok && constant && old.Size == info.Size() {
+		if stored, err := os.Stat(old.object(m.dir)); err == nil && stored.Size() == old.Size {
+			m.next.Files = append(m.next.Files, old)
+			m.seen(old.Size)
+			return nil
+		}
+	}
+	f, err := m.store(ctx, path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	f.Path = name
+	m.next.Files = append(m.next.Files, f)
+	return nil
+}
+
+func (m *maker) seen(n int64) {
+	if m.progress != nil {
+		m.progress(n)
+	}
+}
+
+// store copies a file to the object of its checksum.
+func (m *maker) store(ctx context.Context, path string) (f file, err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return f, err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Join(m.dir, objectsDir), "*.part")
+	if err != nil {
+		return f, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(out.Name()))
+		}
+	}()
+	sum := sha256.New()
+	f.Size, err = io.Copy(io.MultiWriter(out, &counted{ctx: ctx, hash: sum, seen: m.seen}), in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return f, err
+	}
+	f.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	object := f.object(m.dir)
+	if err = os.MkdirAll(filepath.Dir(object), 0o750); err != nil {
+		return f, err
+	}
+	if err = os.Rename(out.Name(), object); err != nil {
+		return f, err
+	}
+	m.copied += f.Size
+	return f, syncDir(filepath.Dir(object))
+}
+
+// counted hashes what is written to it, and stops when the context ends.
+type counted struct {
+	ctx  context.Context //nolint:containedctx // lives for one copy
+	hash hash.Hash
+	seen func(int64)
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	c.seen(int64(len(p)))
+	return c.hash.Write(p)
+}
+
+// sweep removes objects that the new list does not name.
+func (m *maker) sweep() error {
+	needed := make(map[string]bool)
+	for i := range m.next.Files {
+		needed[m.next.Files[i].object(m.dir)] = true
+	}
+	return filepath.WalkDir(filepath.Join(m.dir, objectsDir), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || needed[path] {
+			return err
+		}
+		return os.Remove(path)
+	})
+}
