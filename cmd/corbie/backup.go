@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"corbie/master/config"
+	"corbie/munin"
+	"corbie/storage/backup"
+)
+
+func (p *program) backupCommand() *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "backup DIR",
+		Short: "Copy the data folder to DIR, beside a running master",
+		Long: `backup copies samples, rollups, catalogue and the state of notices to a folder, also
+while the master runs. The next backup to the same folder copies only what is
+new. One that is interrupted leaves the one before as it was.
+
+Run it as the user of the master. Put DIR on another disk.`,
+		Example: `  corbie backup /srv/backup/corbie
+  corbie backup --check /srv/backup/corbie`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if check {
+				return p.checkBackup(cmd.Context(), args[0])
+			}
+			return p.backup(cmd.Context(), args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "read the backup in DIR and say whether it is whole; nothing is copied")
+	return cmd
+}
+
+func (p *program) restoreCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore DIR",
+		Short: "Put a backup into an empty data folder",
+		Long: `restore reads the whole backup in DIR and compares it with its checksums; only when
+all of it is good it writes the data folder, which must be empty or not exist.
+
+Stop the master first, and run this as its user.`,
+		Example: `  systemctl stop corbie
+  mv /var/lib/corbie /var/lib/corbie.old
+  corbie restore /srv/backup/corbie`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return p.restore(cmd.Context(), args[0]) },
+	}
+}
+
+// findData is the data folder of the flags or the configuration.
+func (p *program) findData() (string, error) {
+	if p.dataDir != "" {
+		return p.dataDir, nil
+	}
+	conf, err := p.loadConfig(config.Flags{})
+	if err != nil {
+		return "", err
+	}
+	return p.dataFolder(conf), nil
+}
+
+func (p *program) backup(ctx context.Context, dir string) error {
+	data, err := p.findData()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(p.stderr)
+	result, err := backup.Make(ctx, data, dir, progress.add)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%s: %d files, %s; %s of it new\n", dir, result.Files, size(result.Bytes), size(result.New))
+	return nil
+}
+
+func (p *program) checkBackup(ctx context.Context, dir string) error {
+	progress := newProgress(p.stderr)
+	result, err := backup.Check(ctx, dir, progress.add)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%s is whole: %d files, %s, made %s\n", dir, result.Files, size(result.Bytes), result.Made.Local().Format(time.DateTime))
+	return nil
+}
+
+func (p *program) restore(ctx context.Context, dir string) error {
+	data, err := p.findData()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(p.stderr)
+	result, err := backup.Restore(ctx, dir, data, progress.add)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%s is restored as of %s: %d files, %s\n", data, result.Made.Local().Format(time.DateTime), result.Files, size(result.Bytes))
+	return nil
+}
+
+func size(bytes int64) string { return munin.FormatValue(float64(bytes), 1024) + "B" }
+
+// progress shows on a terminal how far long work is, about four times a second.
+type progress struct {
+	w     io.Writer // nil: not a terminal
+	done  int64
+	shown time.Time
+}
+
+func newProgress(w io.Writer) *progress {
+	f, ok := w.(*os.File)
+	if !ok {
+		return &progress{}
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return &progress{}
+	}
+	return &progress{w: w}
+}
+
+func (p *progress) add(n int64) {
+	p.done += n
+	if p.w != nil && time.Since(p.shown) > 250*time.Millisecond {
+		p.shown = time.Now()
+		fmt.Fprintf(p.w, "\r%s \x1b[K", size(p.done))
+	}
+}
+
+func (p *progress) end() {
+	if p.w != nil {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
