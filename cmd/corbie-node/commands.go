@@ -51,7 +51,7 @@ func (p *program) command() *cobra.Command {
 			return err
 		},
 	})
-	root.AddCommand(p.lintCommand(), p.newCommand(), p.statusCommand())
+	root.AddCommand(p.lintCommand(), p.newCommand(), p.statusCommand(), p.watchCommand())
 	return root
 }
 
