@@ -62,7 +62,7 @@ func (p *picture) line(values []float64, s scale, owner int) {
 	}
 }
 
-// rows is the picture as text, one rune a cell; space where nothing was drawn.
+// cell is one character of the picture, and whose it is; a space where nothing was drawn.
 func (p *picture) cell(x, y int) (r rune, owner int) {
 	const blank = 0x2800 // braille pattern without dots
 	i := y*p.width + x
@@ -113,26 +113,9 @@ func (s scale) ticks(rows int) map[int]float64 {
 
 // fit finds a round range for the values, with zero in it where that is near, and with the levels that are near.
 func fit(curves []curve, columns int) scale {
-	low, high := math.Inf(1), math.Inf(-1)
-	for i := range curves {
-		drawn := curves[i].drawn
-		for _, v := range drawn[max(0, len(drawn)-columns):] {
-			if !math.IsNaN(v) && !math.IsInf(v, 0) {
-				low, high = min(low, v), max(high, v)
-			}
-		}
-	}
+	low, high := extent(curves, columns)
 	if low > high {
 		return scale{low: 0, high: 1, step: 0.25}
-	}
-	if low > 0 && low < high/2 || low == high && low > 0 {
-		low = 0
-	}
-	if high < 0 && high > low/2 || low == high && high < 0 {
-		high = 0
-	}
-	if low == high {
-		high = low + 1
 	}
 	span := min(high-low, math.MaxFloat64)
 	for i := range curves {
@@ -148,6 +131,29 @@ func fit(curves []curve, columns int) scale {
 		return scale{low: low, high: high, step: math.Inf(1)}
 	}
 	return rounded
+}
+
+// extent is the least and the greatest value that is drawn, with zero where that is near. Without a value the
+// least is above the greatest.
+func extent(curves []curve, columns int) (low, high float64) {
+	low, high = math.Inf(1), math.Inf(-1)
+	for i := range curves {
+		drawn := curves[i].drawn
+		for _, v := range drawn[max(0, len(drawn)-columns):] {
+			if !math.IsNaN(v) && !math.IsInf(v, 0) {
+				low, high = min(low, v), max(high, v)
+			}
+		}
+	}
+	switch {
+	case low > 0 && (low < high/2 || low == high):
+		low = 0
+	case high < 0 && (high > low/2 || low == high):
+		high = 0
+	case low == high:
+		high = low + 1
+	}
+	return low, high
 }
 
 // roundStep is the next of 1, 2, 2.5 and 5 times a power of ten.
