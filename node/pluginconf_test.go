@@ -47,6 +47,7 @@ disable_autoconf yes
 		Command:  []string{"nice", "-n", "10", "%c"},
 		HostName: "Mail.example.com",
 		Timeout:  30 * time.Second,
+		Rate:     time.Minute,
 		Env:      map[string]string{"logdir": "/var/log/exim4/", "text": `a "quoted"  text with # in it`},
 	}
 	if got := c.For("exim_mailqueue"); !reflect.DeepEqual(got, want) {
