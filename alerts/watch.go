@@ -289,6 +289,9 @@ func newTarget(host munin.Host, g *munin.Graph, f *munin.Field, a answer, now ti
 		}
 	case t.read:
 		t.fromStore, t.oldest = true, now.Add(-stale).UnixMilli()
+	case len(f.From) > 0:
+		// It is read where it comes from, which was asked at a time of its own.
+		t.fromStore, t.oldest = true, now.Add(-max(stale, 2*host.Interval)).UnixMilli()
 	case g.UpdateRate > host.Interval:
 		// It has a slower rhythm than the polls: no value in this poll says nothing yet.
 		t.fromStore, t.oldest = true, now.Add(-t.source.Heartbeat).UnixMilli()

@@ -27,6 +27,7 @@ const maxOutput = 4 << 10
 type commandSender struct {
 	command *Command
 	tmpl    *template.Template
+	contact *contact // nil: it is none of Munin's
 }
 
 func newCommand(c *Command, external string) (*commandSender, error) {
@@ -34,17 +35,33 @@ func newCommand(c *Command, external string) (*commandSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &commandSender{command: c, tmpl: tmpl}, nil
+	out := &commandSender{command: c, tmpl: tmpl}
+	if c.Template {
+		if out.contact, err = newContact(c); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// input is what the program is called with and what it reads.
+func (c *commandSender) input(ctx context.Context, m *message) (argv []string, text []byte, err error) {
+	if c.contact != nil {
+		scope := m.scope()
+		return c.contact.argv(scope), []byte(c.contact.text.Expand(scope) + "\n"), nil
+	}
+	text, err = webhookJSON(ctx, c.tmpl, m.group, m.plan.alerts)
+	return c.command.Argv, text, err
 }
 
 func (c *commandSender) send(ctx context.Context, m *message) (reply string, retry bool, err error) {
-	body, err := webhookJSON(ctx, c.tmpl, m.group, m.plan.alerts)
+	argv, body, err := c.input(ctx, m)
 	if err != nil {
 		return "", false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, orDefault(c.command.Timeout))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.command.Argv[0], c.command.Argv[1:]...) //nolint:gosec // the administrator's command, without a shell
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the administrator's command, without a shell
 	cmd.Dir = "/"
 	cmd.Env = c.environment(m)
 	cmd.Stdin = bytes.NewReader(body)

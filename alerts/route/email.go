@@ -172,7 +172,7 @@ func buildTargets(receivers []Receiver, options Options) (map[string]*target, er
 	}
 	targets := make(map[string]*target)
 	add := func(r *Receiver, way string, s sender) {
-		t := &target{receiver: r.Name, way: way, on: r.On, sender: s}
+		t := &target{receiver: r.Name, way: way, on: r.On, wants: r.Wants, sender: s}
 		targets[t.key()] = t
 	}
 	var errs []error

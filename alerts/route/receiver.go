@@ -44,7 +44,9 @@ type Receiver struct {
 	Name string
 	// On says what is told: "warning", "critical", "unknown" and "recovery"; empty means all four. A receiver
 	// that was told of a problem is told when it is over, not when its level falls to one that is not listed.
-	On      []string
+	On []string
+	// Wants picks the problems that are told at all; nil means every one. It may be called by several goroutines.
+	Wants   func(id munin.SeriesID) bool `json:"-"`
 	Email   *Email
 	Webhook *Webhook
 	Command *Command
@@ -81,6 +83,10 @@ type Command struct {
 	Argv    []string // the program's absolute path and its arguments, taken as they are
 	Env     map[string]Secret
 	Timeout time.Duration // 0: 30 s
+	// Template makes the arguments templates in the language of munin.Message, as Munin's contacts are, and lets the program
+	// read Text instead of JSON; an empty Text means Munin's usual one.
+	Template bool
+	Text     string
 }
 
 const defaultTimeout = 30 * time.Second

@@ -54,6 +54,7 @@ type target struct {
 	receiver string
 	way      string // "email to ops@example.com", "webhook", "command"
 	on       []string
+	wants    func(munin.SeriesID) bool // nil: everything
 	sender   sender
 }
 
@@ -128,7 +129,7 @@ func (s *stage) tell(ctx context.Context, t *target, key string, group model.Lab
 	}
 	now := time.Now()
 	want := rules{on: t.on, repeat: r.options.Repeat, base: r.options.ExternalURL, muted: func(p *problem, level munin.Level) bool {
-		return r.silencer.Mutes(ctx, p.at(level))
+		return t.wants != nil && !t.wants(p.notice.State.ID) || r.silencer.Mutes(ctx, p.at(level))
 	}}
 	p := decide(r.inGroup(group.Fingerprint()), before, want, now)
 	pauseKey := t.key() + "\x00" + key
