@@ -111,13 +111,13 @@ func closingBrace(text string) int {
 func parseConstruct(inner string, depth int) (messagePart, error) {
 	word, rest, ok := strings.Cut(inner, ":")
 	if !ok {
-		return messagePart{}, fmt.Errorf("${%s}: want var:, if:, loop: or strtrunc:", excerpt(inner))
+		return messagePart{}, fmt.Errorf("${%s}: want one of var, if, loop and strtrunc, and a colon", excerpt(inner))
 	}
 	if word == "var" {
 		if name := strings.TrimSpace(rest); name != "" && !strings.ContainsAny(name, " \t{}$") {
 			return messagePart{kind: messageVar, name: name}, nil
 		}
-		return messagePart{}, fmt.Errorf("${%s}: want one name behind var:", excerpt(inner))
+		return messagePart{}, fmt.Errorf("${%s}: want one name behind the colon", excerpt(inner))
 	}
 	part := messagePart{}
 	switch {
@@ -134,7 +134,7 @@ func parseConstruct(inner string, depth int) (messagePart, error) {
 		}
 		part.kind, part.name, rest = messageLoop, separator, behind
 	default:
-		return part, fmt.Errorf("${%s}: want var:, if:, loop: or strtrunc:", excerpt(inner))
+		return part, fmt.Errorf("${%s}: want one of var, if, loop and strtrunc, and a colon", excerpt(inner))
 	}
 	rest = strings.TrimLeft(rest, " \t")
 	i := strings.IndexAny(rest, " \t")

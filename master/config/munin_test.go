@@ -257,7 +257,7 @@ func TestAContactsCommandIsTakenApartWithoutAShell(t *testing.T) {
 	for text, want := range map[string]string{
 		"/bin/mail x | tee y": "needs a shell", "/bin/mail $HOME": "$ needs a shell", "/bin/mail \"`id`\"": "` needs a shell", "/bin/mail > /tmp/x": "needs a shell",
 		"/bin/mail 'x": "a quote is not closed", "/bin/mail \"x": "a quote is not closed", "${var:x} y": "begin with a program", "A=b mail": "begin with a program",
-		"/bin/x ${var:y": "not closed", "/bin/x ${nonsense}": "want var:", "no-such-program-here x": "there is no program", "|": "it is empty", "../mail x": "absolute path",
+		"/bin/x ${var:y": "not closed", "/bin/x ${nonsense}": "want one of var", "no-such-program-here x": "there is no program", "|": "it is empty", "../mail x": "absolute path",
 	} {
 		if _, err := command(text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "munin.conf:1: ") {
 			t.Errorf("%s: %v, want %s", text, err, want)

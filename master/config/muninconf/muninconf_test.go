@@ -93,7 +93,7 @@ func TestWhatIsWrongIsNamedAndLeftOut(t *testing.T) {
 		{"custom_palette FF0000", `unknown keyword "custom_palette": write "colour"`},
 		{"[g;h]\nload.oldname x", `unknown keyword "oldname": only a plugin`},
 		{"[g;h]\nload.load.color x", `write "colour"`},
-		{"[g;h]\nadress a", `did you mean "address"?`},
+		{"[g;h]\nadddress a", `did you mean "address"?`},
 		{"[g;h]\nload.load.warnig 5", `did you mean "warning"?`},
 		{"[g;h\naddress a", "a section is written [group;host]"},
 		{"[g;h] # ok\n[g;h] x\naddress a", "a section is written [group;host]"},
