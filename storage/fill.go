@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"corbie/munin"
@@ -15,12 +16,14 @@ type filler struct {
 	sources []munin.Source
 	out     []munin.Series // parallel to sources; Avg holds the sum
 	asked   munin.Range
+	begin   []int64 // where the values of each begin
 }
 
-func (f *filler) fill(ctx context.Context, pieces []piece) error {
+func (f *filler) fill(ctx context.Context, whole rollup.Span, pieces []piece) error {
 	all := make([]int, len(f.sources))
+	f.begin = make([]int64, len(f.sources))
 	for i := range all {
-		all[i] = i
+		all[i], f.begin[i] = i, math.MaxInt64
 	}
 	for _, p := range pieces {
 		from := all
@@ -34,7 +37,10 @@ func (f *filler) fill(ctx context.Context, pieces []piece) error {
 			return err
 		}
 	}
-	return nil
+	if len(f.samples.tiers.imported) == 0 {
+		return nil
+	}
+	return f.addImported(ctx, whole)
 }
 
 func (f *filler) ids(which []int) []munin.SeriesID {
@@ -56,7 +62,9 @@ func (f *filler) points(ctx context.Context, span rollup.Span, which []int) erro
 	}
 	wide := munin.Range{From: time.UnixMilli(span.From).Add(-lookBack(sources)), To: time.UnixMilli(span.To)}
 	return f.samples.raw.Scan(ctx, f.ids(which), wide, func(k int, points *series.Points) error {
-		f.cells(which[k], span).points(munin.NewRater(sources[k]), points)
+		c := f.cells(which[k], span)
+		c.points(munin.NewRater(sources[k]), points)
+		f.begin[which[k]] = min(f.begin[which[k]], c.first)
 		return nil
 	})
 }
@@ -75,7 +83,8 @@ func (f *filler) buckets(ctx context.Context, p piece) (again []int, err error) 
 		}
 		c := f.cells(i, p.Span)
 		for b, ok := buckets.Next(); ok; b, ok = buckets.Next() {
-			c.bucket(b)
+			c.bucket(b, p.side.Size)
+			f.begin[i] = min(f.begin[i], b.Start)
 		}
 		return nil
 	})
@@ -91,13 +100,14 @@ type cells struct {
 	from, to int64 // the range as asked
 	cell     *munin.Bucket
 	until    int64 // end of cell
+	first    int64 // time of the first known value
 }
 
 func (f *filler) cells(i int, span rollup.Span) *cells {
 	out := &f.out[i]
 	start := out.Start.UnixMilli()
 	return &cells{
-		out: out, span: span, start: start, size: out.Step.Milliseconds(), until: start,
+		out: out, span: span, start: start, size: out.Step.Milliseconds(), until: start, first: math.MaxInt64,
 		from: f.asked.From.UnixMilli(), to: ceilMilli(f.asked.To),
 	}
 }
@@ -118,6 +128,9 @@ func (c *cells) points(rater *munin.Rater, points *series.Points) {
 		if v != v || p.T < c.span.From {
 			continue
 		}
+		if c.first == math.MaxInt64 {
+			c.first = p.T
+		}
 		cell := c.at(p.T)
 		if cell.Count == 0 {
 			cell.Min, cell.Max = v, v
@@ -131,15 +144,26 @@ func (c *cells) points(rater *munin.Rater, points *series.Points) {
 	}
 }
 
-// bucket adds an hour or a day to its step.
-func (c *cells) bucket(b rollup.Bucket) {
-	cell := c.at(b.Start)
-	if cell.Count == 0 {
-		cell.Min, cell.Max = b.Min, b.Max
+// bucket adds an hour or a day to the step in which it begins. One that is longer than a step says the same of each of the steps
+// that it lasts.
+func (c *cells) bucket(b rollup.Bucket, size int64) {
+	count := b.Count
+	if size > c.size {
+		count = max(1, int(int64(b.Count)*c.size/size))
 	}
-	cell.Avg += b.Avg * float64(b.Count)
-	cell.Count += b.Count
-	cell.Min, cell.Max = min(cell.Min, b.Min), max(cell.Max, b.Max)
+	from, to := max(b.Start, c.span.From), min(b.Start+size, c.span.To)
+	if size <= c.size {
+		from, to = b.Start, b.Start+1
+	}
+	for t := from; t < to && t >= c.span.From; t += c.size {
+		cell := c.at(t)
+		if cell.Count == 0 {
+			cell.Min, cell.Max = b.Min, b.Max
+		}
+		cell.Avg += b.Avg * float64(count)
+		cell.Count += count
+		cell.Min, cell.Max = min(cell.Min, b.Min), max(cell.Max, b.Max)
+	}
 	if b.Start >= c.from && b.Start < c.to {
 		c.out.Last = munin.Point{T: b.Start, V: b.Avg}
 	}

@@ -35,8 +35,9 @@ const unboundedHeartbeat = 24 * time.Hour
 // (or less) is chosen to give some hundreds of steps, none shorter than the interval of the slowest source.
 //
 // Steps of whole hours or days are put together from the rollups where there are any, so that a picture of years costs little; the
-// least and greatest values of each step are kept. What is so old that only rollups are left is in them whatever the step: an
-// hour or day then counts to the step in which it begins, and Last is the average of the last one, at its start.
+// least and greatest values of each step are kept. What is so old that only rollups are left, or was imported from another system, is in
+// them whatever the step: an hour or day then counts to the step in which it begins, or for each of the steps that it lasts, and Last is
+// the average of the last one, at its start.
 //
 // A range that is empty or backwards is an error, and so is an answer of more than MaxBuckets.
 func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Range, step time.Duration) ([]munin.Series, error) {
@@ -108,7 +109,7 @@ func (s *Samples) fillAll(ctx context.Context, sources []munin.Source, out []mun
 	size := (len(sources) + workers - 1) / workers
 	for at := 0; at < len(sources); at += size {
 		part := &filler{samples: s, sources: sources[at:min(at+size, len(sources))], out: out[at:min(at+size, len(sources))], asked: r}
-		group.Go(func() error { return part.fill(ctx, pieces) })
+		group.Go(func() error { return part.fill(ctx, whole, pieces) })
 	}
 	return group.Wait()
 }

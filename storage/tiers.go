@@ -37,6 +37,8 @@ type tiers struct {
 	log *slog.Logger
 	mu  sync.RWMutex
 	all []*tier // the finest first
+	// imported is history from another system, by size, the finest first.
+	imported []*tier
 }
 
 // openTiers opens what there is. A writer, who alone has the data folder, also removes what an interrupted one left behind.
@@ -55,12 +57,16 @@ func openTiers(dir string, opts Options, writes bool) (*tiers, error) {
 			}
 		}
 	}
-	if err := t.refresh(); err != nil {
+	var err error
+	if t.imported, err = openImported(dir); err == nil {
+		err = t.refresh()
+	}
+	if err != nil {
 		return nil, errors.Join(err, t.close())
 	}
-	for _, one := range t.all {
+	for _, one := range slices.Concat(t.all, t.imported) {
 		for _, d := range one.damaged {
-			t.log.Error("a damaged rollup is passed over; it is made again while its samples are there", "path", d.Path, "reason", d.Reason)
+			t.log.Error("a damaged rollup is passed over; hours and days are made again while their samples are there", "path", d.Path, "reason", d.Reason)
 		}
 	}
 	return t, nil
@@ -70,7 +76,7 @@ func openTiers(dir string, opts Options, writes bool) (*tiers, error) {
 func (t *tiers) refresh() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, one := range t.all {
+	for _, one := range slices.Concat(t.all, t.imported) {
 		sides, damaged, err := series.OpenSides(one.dir, one.sides)
 		if err != nil {
 			return err
@@ -84,7 +90,7 @@ func (t *tiers) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var err error
-	for _, one := range t.all {
+	for _, one := range slices.Concat(t.all, t.imported) {
 		for _, s := range one.sides {
 			err = errors.Join(err, s.Close())
 		}

@@ -22,6 +22,7 @@ import (
 const (
 	rawDir      = "raw"
 	catalogName = "catalog.db"
+	importedDir = "imported"
 )
 
 // sideDirs are folders of side blocks: like blocks of samples, they never change.
@@ -98,6 +99,9 @@ func (m *maker) all(ctx context.Context, data string) error {
 		if err := m.sides(ctx, filepath.Join(data, side), side); err != nil {
 			return err
 		}
+	}
+	if err := m.tree(ctx, filepath.Join(data, importedDir), importedDir, func(path string) bool { return strings.Contains(path, ".part") }); err != nil {
+		return err
 	}
 	scratch := filepath.Join(m.dir, "catalog.part")
 	if err := os.Remove(scratch); err != nil && !errors.Is(err, fs.ErrNotExist) {
