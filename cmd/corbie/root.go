@@ -21,6 +21,7 @@ const (
 type program struct {
 	stdout, stderr io.Writer
 	configPath     string
+	muninConf      string
 	dataDir        string
 }
 
@@ -67,13 +68,15 @@ Start with "corbie serve"; look at a single node with "corbie poll HOST".`,
 	}
 	root.PersistentFlags().StringVar(&p.configPath, "config", "",
 		"configuration file (default "+defaultConfig+" where it exists)")
+	root.PersistentFlags().StringVar(&p.muninConf, "munin-conf", "",
+		"munin.conf to be read besides, or alone (default: munin_conf in the configuration)")
 	root.PersistentFlags().StringVar(&p.dataDir, "data", "",
 		"data folder (default: data in the configuration, else "+defaultData+")")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("corbie {{.Version}}\n")
 	root.AddCommand(p.serveCommand(), p.checkCommand(), p.pollCommand(), p.hostsCommand(), p.graphsCommand(),
 		p.exportCommand(), p.problemsCommand(), p.reportCommand(),
-		p.backupCommand(), p.restoreCommand())
+		p.backupCommand(), p.restoreCommand(), p.importCommand())
 	return root
 }
 

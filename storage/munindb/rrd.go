@@ -231,8 +231,21 @@ func (r *RRD) combine(all []rra, step int64) {
 			b.Max = sameRow(all, "MAX", a.steps, back, v)
 			archive.Buckets = append(archive.Buckets, b)
 		}
-		r.Archives = append(r.Archives, archive)
+		r.add(archive)
 	}
+}
+
+// add takes an archive; of two of the same resolution the one that knows more stays.
+func (r *RRD) add(archive Archive) {
+	for i := range r.Archives {
+		if r.Archives[i].Size == archive.Size {
+			if len(archive.Buckets) > len(r.Archives[i].Buckets) {
+				r.Archives[i] = archive
+			}
+			return
+		}
+	}
+	r.Archives = append(r.Archives, archive)
 }
 
 // sameRow is what another function kept for the same time, so many rows before the end.
