@@ -24,6 +24,7 @@ import (
 	"corbie/master/config"
 	"corbie/master/jobs"
 	"corbie/master/poll"
+	"corbie/master/virtual"
 	"corbie/munin"
 	"corbie/storage"
 	"corbie/storage/catalog"
@@ -32,7 +33,8 @@ import (
 
 var (
 	_ poll.Sink        = (*storage.Samples)(nil)
-	_ poll.Catalog     = (*catalog.Catalog)(nil)
+	_ poll.Catalog     = (*virtual.Keeper)(nil)
+	_ virtual.Catalog  = (*catalog.Catalog)(nil)
 	_ alerts.Values    = (*storage.Samples)(nil)
 	_ alerts.States    = (*catalog.Catalog)(nil)
 	_ alerts.Graphs    = (*catalog.Catalog)(nil)
@@ -55,6 +57,7 @@ type app struct {
 	samples   *storage.Samples
 	router    *route.Router
 	evaluator *alerts.Evaluator
+	virtual   *virtual.Keeper
 	poller    *poll.Poller
 	jobs      *jobs.Runner
 	server    *http.Server
@@ -107,8 +110,9 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if err = a.configureHosts(ctx, conf); err != nil {
 		return nil, err
 	}
+	a.virtual = virtual.New(conf.Plans(), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
 	a.poller = poll.New(conf.Targets(), poll.Options{
-		Sink: a.samples, Catalog: a.catalog, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
+		Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
 	})
 	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
 	rollUp, err := a.rollUpJob()
@@ -183,7 +187,7 @@ func (a *app) pageURL() string {
 func (a *app) routeOptions(dir string, registry prometheus.Registerer) route.Options {
 	n := a.conf.Notify
 	return route.Options{
-		Dir: filepath.Join(dir, alertsFolder), Receivers: routeReceivers(a.conf.Receivers), GroupBy: n.GroupBy, Wait: n.Wait,
+		Dir: filepath.Join(dir, alertsFolder), Receivers: routeReceivers(a.conf), GroupBy: n.GroupBy, Wait: n.Wait,
 		Interval: n.Interval, Repeat: n.RepeatEvery, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
 	}
 }
@@ -226,6 +230,7 @@ func (a *app) survey(ctx context.Context, now time.Time) (munin.Report, error) {
 func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*config.Config, error)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.poller.Run(ctx) })
+	group.Go(func() error { return a.virtual.Run(ctx) })
 	group.Go(func() error { return a.router.Run(ctx) })
 	group.Go(func() error { return a.jobs.Run(ctx) })
 	group.Go(func() error {
@@ -244,23 +249,41 @@ func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*co
 		return nil
 	})
 	group.Go(func() error {
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-reload:
-				a.reload(ctx, read)
-			}
-		}
+		a.reloads(ctx, reload, read)
+		return nil
 	})
 	return group.Wait()
+}
+
+// targetsEvery is how often the files of targets are looked at.
+const targetsEvery = 10 * time.Second
+
+// reloads reads the configuration anew when it is told to, and when a file of targets has changed.
+func (a *app) reloads(ctx context.Context, reload <-chan os.Signal, read func() (*config.Config, error)) {
+	ticker := time.NewTicker(targetsEvery)
+	defer ticker.Stop()
+	seen := a.conf.Fingerprint()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload:
+		case <-ticker.C:
+			if a.conf.Fingerprint() == seen {
+				continue
+			}
+			a.log.Info("the files of targets have changed")
+		}
+		seen = a.conf.Fingerprint() // Before they are read: what changes meanwhile is read again.
+		a.reload(ctx, read)
+	}
 }
 
 // reload reads the configuration and swaps hosts, levels and receivers. When anything is wrong with it, nothing changes.
 func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) {
 	conf, err := read()
 	if err == nil {
-		err = a.router.Reload(routeReceivers(conf.Receivers))
+		err = a.router.Reload(routeReceivers(conf))
 	}
 	if err != nil {
 		a.log.Error("the configuration was not reloaded, the old one stays in force", "err", err)
@@ -269,11 +292,21 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) {
 	if err := a.configureHosts(ctx, conf); err != nil {
 		a.log.Error("cannot store the hosts of the new configuration", "err", err)
 	}
+	a.conf = conf
 	a.poller.Reload(conf.Targets())
-	for _, w := range conf.Warnings {
-		a.log.Warn("configuration", "warning", w)
-	}
+	a.virtual.Reload(conf.Plans())
+	logFindings(a.log, conf)
 	a.log.Info("configuration reloaded", "hosts", len(conf.Hosts), "receivers", len(conf.Receivers))
+}
+
+// logFindings says what is probably not meant, and what was left out.
+func logFindings(log *slog.Logger, conf *config.Config) {
+	for _, w := range conf.Warnings {
+		log.Warn("configuration", "warning", w)
+	}
+	for _, r := range conf.Rejected {
+		log.Error("a line of munin.conf was left out, the others hold", "err", r)
+	}
 }
 
 func (a *app) close() error {
@@ -286,9 +319,10 @@ func (a *app) close() error {
 }
 
 // routeReceivers translates receivers from how they are configured to how they are told.
-func routeReceivers(from []config.Receiver) []route.Receiver {
-	to := make([]route.Receiver, 0, len(from))
-	for _, r := range from {
+func routeReceivers(conf *config.Config) []route.Receiver {
+	to := make([]route.Receiver, 0, len(conf.Receivers))
+	for i := range conf.Receivers {
+		r := &conf.Receivers[i]
 		out := route.Receiver{Name: r.Name, On: r.On}
 		if e := r.Email; e != nil {
 			out.Email = &route.Email{
@@ -304,6 +338,10 @@ func routeReceivers(from []config.Receiver) []route.Receiver {
 		}
 		if len(r.Command) > 0 {
 			out.Command = &route.Command{Argv: r.Command, Timeout: r.Timeout}
+		}
+		if c := r.Contact; c != nil {
+			out.Command = &route.Command{Argv: c.Args, Template: true, Text: c.Text, Timeout: r.Timeout}
+			out.Wants = func(id munin.SeriesID) bool { return conf.Tells(r, id) }
 		}
 		to = append(to, out)
 	}

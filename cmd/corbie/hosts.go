@@ -61,6 +61,8 @@ func hostState(h munin.Host, now time.Time) string {
 	switch {
 	case h.Archived:
 		return "archived"
+	case h.Address == "":
+		return "virtual"
 	case h.LastTried.IsZero():
 		return "new"
 	case h.LastAnswer.IsZero(), h.Silent > 0 && now.Sub(h.LastAnswer) > h.Silent:

@@ -37,7 +37,7 @@ session had to be given up or a plugin's answer could not be used.`,
 }
 
 func (p *program) poll(ctx context.Context, name string, flags pollFlags) error {
-	conf, err := p.loadConfig(config.Flags{})
+	conf, err := p.loadConfig(config.Flags{Tolerant: true})
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,13 @@ const (
 
 // loadConfig reads the configuration that was named, or the default one where it exists, or none.
 func (p *program) loadConfig(flags config.Flags) (*config.Config, error) {
+	flags.MuninConf = p.muninConf
 	name := p.configPath
 	if name == "" {
 		if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
+			if p.muninConf != "" {
+				return config.LoadMunin(flags)
+			}
 			return config.Parse("defaults", nil, flags)
 		}
 		name = defaultConfig
@@ -53,7 +57,7 @@ type reader struct {
 func (p *program) openCatalog() (*reader, error) {
 	dir := p.dataDir
 	if dir == "" {
-		conf, err := p.loadConfig(config.Flags{})
+		conf, err := p.loadConfig(config.Flags{Tolerant: true})
 		if err != nil {
 			return nil, err
 		}

@@ -44,6 +44,9 @@ func (p *program) serveCommand() *cobra.Command {
 read its configuration anew; when that has an error, nothing changes and the
 log says why.
 
+A munin.conf is read as Munin reads it, alone or beside corbie.yml. Lines of it
+that are wrong are logged and left out; "corbie check" lists them.
+
 It prints the address of the pages on stdout and logs to stderr.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), flags) },
@@ -60,15 +63,14 @@ func (p *program) serve(ctx context.Context, flags serveFlags) error {
 	if err != nil {
 		return err
 	}
+	configFlags.Tolerant = true // One wrong line of a munin.conf must not end the polling of all others.
 	read := func() (*config.Config, error) { return p.loadConfig(configFlags) }
 	conf, err := read()
 	if err != nil {
 		return err
 	}
 	log := newLogger(p.stderr, flags.verbose)
-	for _, w := range conf.Warnings {
-		log.Warn("configuration", "warning", w)
-	}
+	logFindings(log, conf)
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)

@@ -18,6 +18,7 @@ import (
 	"corbie/master/config/muninconf"
 	"corbie/master/jobs"
 	"corbie/master/poll"
+	"corbie/master/virtual"
 	"corbie/munin"
 )
 
@@ -295,12 +296,27 @@ func (c *Config) target(h *Host) poll.Target {
 	}
 }
 
+// Plans are the hosts with graphs that no node has.
+func (c *Config) Plans() []virtual.Plan {
+	var plans []virtual.Plan
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
+		if graphs := c.Virtual(h.ID); len(graphs) > 0 || h.Address == "" {
+			plans = append(plans, virtual.Plan{Host: h.ID, Interval: h.Interval, Polled: h.Address != "", Graphs: graphs})
+		}
+	}
+	return plans
+}
+
 // Target finds the target for a host by its full path or by a name that only one host has, or else makes one from
 // an address that is not configured. It is for commands that ask one node.
 func (c *Config) Target(name string) (poll.Target, error) {
 	var found []*Host
 	for i := range c.Hosts {
 		h := &c.Hosts[i]
+		if h.Address == "" {
+			continue
+		}
 		if string(h.ID) == name {
 			return c.target(h), nil
 		}
