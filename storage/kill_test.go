@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run()) //nolint:forbidigo // the test binary's main
 	case "lock":
 		err = childLock(os.Args[1])
+	case "rollup":
+		err = childRollUp(os.Args[1])
 	case "write":
 		err = childWrite(os.Args[1], os.Args[2])
 	default:

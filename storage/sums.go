@@ -39,7 +39,8 @@ func unfold(sources []munin.Source) *sums {
 }
 
 // series adds up the series of the parts, bucket by bucket. The average of a sum is the sum of the averages. Its
-// least and greatest value cannot be known from those of the parts: they are the bounds within which it was.
+// least and greatest value cannot be known from those of the parts: they are the bounds within which it was. The newest
+// steps are left open until every part that is alive has reached them, as the sum would else seem to fall at its end.
 func (s *sums) series(read []munin.Series) []munin.Series {
 	out := make([]munin.Series, len(s.asked))
 	for i := range s.asked {
@@ -47,10 +48,41 @@ func (s *sums) series(read []munin.Series) []munin.Series {
 		out[i] = parts[0]
 		if len(s.asked[i].Sum) > 0 {
 			out[i].ID = s.asked[i].ID
+			end := commonEnd(parts, s.asked[i].Sum)
 			addUp(&out[i], parts[1:])
+			cut(&out[i], end)
 		}
 	}
 	return out
+}
+
+// commonEnd is the time of the newest value that all parts have which are alive, or have ended less than a heartbeat before
+// the newest of all. It is the greatest of times where there are no values.
+func commonEnd(parts []munin.Series, sources []munin.Source) int64 {
+	newest := int64(math.MinInt64)
+	for i := range parts {
+		if !math.IsNaN(parts[i].Last.V) {
+			newest = max(newest, parts[i].Last.T)
+		}
+	}
+	end := int64(math.MaxInt64)
+	for i := range parts {
+		last := parts[i].Last
+		if !math.IsNaN(last.V) && newest-last.T <= heartbeat(sources[i]).Milliseconds() {
+			end = min(end, last.T)
+		}
+	}
+	return end
+}
+
+// cut makes gaps of the buckets that begin after end.
+func cut(total *munin.Series, end int64) {
+	for i := len(total.Buckets) - 1; i >= 0; i-- {
+		if total.Start.UnixMilli()+int64(i)*total.Step.Milliseconds() <= end {
+			return
+		}
+		total.Buckets[i] = munin.Gap()
+	}
 }
 
 func addUp(total *munin.Series, parts []munin.Series) {

@@ -17,7 +17,9 @@ func TestASumAddsUpItsParts(t *testing.T) {
 	}
 	defer store.Close()
 	base := time.Now().Add(-time.Hour).Truncate(time.Hour)
-	id := func(host munin.HostID) munin.SeriesID { return munin.SeriesID{Host: host, Graph: "if_eth0", Field: "down"} }
+	id := func(host munin.HostID) munin.SeriesID {
+		return munin.SeriesID{Host: host, Graph: "if_eth0", Field: "down"}
+	}
 	var readings []munin.Reading
 	for i := range 6 {
 		at := base.Add(time.Duration(i) * 5 * time.Minute).UnixMilli()
@@ -39,8 +41,10 @@ func TestASumAddsUpItsParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]float64{
-		{10, 10, 10, 10, 10, math.NaN()}, {10, 11, 11, 11, 11, 1},
-		{math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()}, {math.NaN(), 1, 1, 1, 1, 1},
+		{10, 10, 10, 10, 10, math.NaN()},
+		{10, 11, 11, 11, 11, math.NaN()},
+		{math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()},
+		{math.NaN(), 1, 1, 1, 1, 1},
 	}
 	for i, series := range got {
 		if series.ID != sources[i].ID || len(series.Buckets) != 6 {

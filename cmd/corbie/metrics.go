@@ -66,10 +66,12 @@ type rejectCollector struct {
 }
 
 func newRejectCollector(s *storage.Samples) *rejectCollector {
-	return &rejectCollector{samples: s, desc: prometheus.NewDesc("corbie_samples_refused_total",
-		"Samples that were refused, by reason; 'corbie hosts' shows whose clock is wrong.", []string{"reason"}, nil),
+	return &rejectCollector{
+		samples: s, desc: prometheus.NewDesc("corbie_samples_refused_total",
+			"Samples that were refused, by reason; 'corbie hosts' shows whose clock is wrong.", []string{"reason"}, nil),
 		stopped: prometheus.NewDesc("corbie_storing_stopped",
-			"1 while samples cannot be stored, as on a full disk.", nil, nil)}
+			"1 while samples cannot be stored, as on a full disk.", nil, nil),
+	}
 }
 
 // Describe implements prometheus.Collector.

@@ -18,7 +18,7 @@ import (
 )
 
 // rrdtool runs the program and returns what it prints; os/exec has one owner in this project, and this is not it.
-func rrdtool(t testing.TB, args ...string) string {
+func rrdtool(t *testing.T, args ...string) string {
 	t.Helper()
 	exe := "/usr/bin/rrdtool"
 	if _, err := os.Stat(exe); err != nil {
@@ -68,7 +68,7 @@ func fetched(t *testing.T, path, function string, size time.Duration, from, to i
 }
 
 // muninRRD makes a file as munin-update does, with some weeks of updates.
-func muninRRD(t testing.TB, kind munin.FieldType, step int, archives []string) (path string, last int64) {
+func muninRRD(t *testing.T, kind munin.FieldType, step int, archives []string) (path string, last int64) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "x.rrd")
 	rng := rand.New(rand.NewPCG(uint64(kind), 1))

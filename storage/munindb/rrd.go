@@ -49,7 +49,7 @@ type Archive struct {
 	Buckets []rollup.Bucket
 }
 
-// Span is the time that all rows of the archive cover, known or not, when the file was last updated at a time.
+// Span is the time from the first known row to the last; ok is false where none is known.
 func (a *Archive) Span() (span rollup.Span, ok bool) {
 	if len(a.Buckets) == 0 {
 		return span, false
@@ -115,13 +115,8 @@ var errForeign = errors.New("not an RRD file of this kind of machine: dump it th
 // ParseRRD reads the bytes of an RRD file.
 func ParseRRD(data []byte) (*RRD, error) {
 	p := &parser{data: data}
-	cookie, release := p.text(4), p.text(5)
-	p.bytes(7)
-	if float := p.float(); p.short || cookie != "RRD" || float != floatCookie {
-		return nil, errForeign
-	}
-	if release != "0003" && release != "0004" {
-		return nil, fmt.Errorf("version %q of the RRD format is not known: want 0003 or 0004", release)
+	if err := cookie(p); err != nil {
+		return nil, err
 	}
 	sources, archives, step := p.number(), p.number(), p.number()
 	p.bytes(headSize - 48)
@@ -148,6 +143,19 @@ func ParseRRD(data []byte) (*RRD, error) {
 	r.Last = time.Unix(int64(last), 0).UTC()
 	r.combine(all, int64(step))
 	return r, nil
+}
+
+// cookie reads by what a file is known.
+func cookie(p *parser) error {
+	name, release := p.text(4), p.text(5)
+	p.bytes(7)
+	if float := p.float(); p.short || name != "RRD" || float != floatCookie {
+		return errForeign
+	}
+	if release != "0003" && release != "0004" {
+		return fmt.Errorf("version %q of the RRD format is not known: want 0003 or 0004", release)
+	}
+	return nil
 }
 
 // source reads the definition of the first data source.
