@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -53,6 +54,9 @@ func (r *reader) contact(name string, command attr, m *muninConf) (Receiver, boo
 	if err != nil {
 		r.rejectLine(command, "contact %s: %v", name, err)
 		return rec, false
+	}
+	if _, err := os.Stat(words[0]); err != nil {
+		r.warnAt(command.at, "contact %s: there is no program %s on this machine", name, words[0])
 	}
 	rec.Contact.Args = words
 	for _, a := range []attr{m.contacts[name]["text"], m.contacts["default"]["text"]} {

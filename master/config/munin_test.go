@@ -55,7 +55,9 @@ func TestAMuninConfGivesTheseHostsAndGraphs(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, w := range c.Warnings {
-		fmt.Fprintf(&b, "warning %s\n", w)
+		if !strings.Contains(w, "there is no program") { // The machines of those who test differ.
+			fmt.Fprintf(&b, "warning %s\n", w)
+		}
 	}
 	load := "graph_title Load average\ngraph_category system\nload.label load\nload.warning 99\n"
 	cpu := "graph_title CPU\ngraph_order system user idle\nsystem.label s\nuser.label u\nidle.label i\n"
