@@ -196,7 +196,7 @@ func (s *Server) admit(conn net.Conn) *session {
 	}
 	one.conn = wire.NewServerConn(conn, wire.ServerOptions{
 		Name: s.cfg.Name, Version: s.version, Session: s.cfg.GlobalTimeout, TLS: s.cfg.keys,
-		Spool: s.spool(), Dropped: one.dropped,
+		Spool: s.spool(), Status: s.status, Dropped: one.dropped,
 	})
 	s.sessions[one] = struct{}{}
 	return one
