@@ -167,13 +167,22 @@ func (k *Keeper) log(host munin.HostID, what string) {
 // Record stores the poll of a host with the graphs that it has besides, and with those that borrow resolved. The poll is
 // changed accordingly, so that whoever is told of it next sees the same.
 func (k *Keeper) Record(ctx context.Context, p *munin.Poll) error {
-	if len(p.Graphs) > 0 {
-		plan := k.plan(p.Host)
+	plan := k.plan(p.Host)
+	if len(p.Graphs) > 0 && (len(plan.Graphs) > 0 || anyBorrows(p.Graphs)) {
 		if err := k.add(ctx, &plan, p); err != nil {
 			return err
 		}
 	}
 	return k.opts.Catalog.Record(ctx, p)
+}
+
+func anyBorrows(graphs []munin.Graph) bool {
+	for i := range graphs {
+		if graphs[i].Borrows() {
+			return true
+		}
+	}
+	return false
 }
 
 // add completes the graphs of a poll.
