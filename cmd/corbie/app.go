@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -346,13 +345,4 @@ func routeReceivers(conf *config.Config) []route.Receiver {
 		to = append(to, out)
 	}
 	return to
-}
-
-// newLogger writes the master's log: one line an event, for people and for journald.
-func newLogger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
