@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -13,6 +15,7 @@ import (
 
 	"corbie/master/config"
 	"corbie/munin"
+	"corbie/storage/catalog"
 )
 
 type serveFlags struct {
@@ -27,6 +30,9 @@ func (f serveFlags) config() (config.Flags, error) {
 		var err error
 		if flags.Interval, err = munin.ParseDuration(f.interval); err != nil {
 			return flags, usageError{fmt.Errorf("--interval: %w", err)}
+		}
+		if flags.Interval == 0 {
+			return flags, usageError{errors.New("--interval: 0 is no time between two polls")}
 		}
 	}
 	if err := flags.Check(); err != nil {
@@ -64,18 +70,28 @@ func (p *program) serve(ctx context.Context, flags serveFlags) error {
 		return err
 	}
 	configFlags.Tolerant = true // One wrong line of a munin.conf must not end the polling of all others.
-	read := func() (*config.Config, error) { return p.loadConfig(configFlags) }
-	conf, err := read()
+	conf, err := p.loadConfig(configFlags)
 	if err != nil {
 		return err
 	}
 	log := newLogger(p.stderr, flags.verbose)
+	read := func() (*config.Config, error) {
+		again, err := p.loadConfig(configFlags)
+		if err == nil {
+			warnOfRestart(log, conf, again)
+		}
+		return again, err
+	}
 	logFindings(log, conf)
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 
 	a, err := newApp(ctx, conf, p.dataFolder(conf), log)
+	if catalog.Damaged(err) {
+		return fmt.Errorf("%w: put %s back from a copy, or move it away and start again: hosts and graphs are then learnt anew and the samples stay, "+
+			"but it is forgotten which problems are open", err, catalogFile)
+	}
 	if err != nil {
 		return err
 	}
@@ -93,4 +109,24 @@ func (p *program) serve(ctx context.Context, flags serveFlags) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// warnOfRestart names what a reload cannot change in a running master.
+func warnOfRestart(log *slog.Logger, running, read *config.Config) {
+	for _, key := range []struct {
+		name string
+		same bool
+	}{
+		{"listen", running.Listen == read.Listen},
+		{"url", running.URL == read.URL},
+		{"data", running.Data == read.Data},
+		{"concurrency", running.Concurrency == read.Concurrency},
+		{"retention", reflect.DeepEqual(running.Retention, read.Retention)},
+		{"forecast", reflect.DeepEqual(running.Forecast, read.Forecast)},
+		{"notify", reflect.DeepEqual(running.Notify, read.Notify)},
+	} {
+		if !key.same {
+			log.Warn("a change in the configuration takes effect only when the master is started again", "key", key.name)
+		}
+	}
 }

@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+	"github.com/mattn/go-sqlite3"
 
 	"corbie/munin"
 )
@@ -167,6 +167,12 @@ func (c *Catalog) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Damaged says whether an error is that of a file that is no database, or not a whole one.
+func Damaged(err error) bool {
+	var failure sqlite3.Error
+	return errors.As(err, &failure) && (failure.Code == sqlite3.ErrCorrupt || failure.Code == sqlite3.ErrNotADB)
 }
 
 var errReadOnly = errors.New("the catalogue was opened for reading only")
