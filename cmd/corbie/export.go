@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -175,7 +174,7 @@ func newCSVSink(w io.Writer) (csvSink, error) {
 func (s csvSink) row(r exportRow) error {
 	value := ""
 	if v := float64(r.Value); !math.IsNaN(v) {
-		value = strconv.FormatFloat(v, 'g', -1, 64)
+		value = formatRaw(v)
 	}
 	return s.w.Write([]string{r.Time.Format("2006-01-02T15:04:05.000Z07:00"), string(r.Host), r.Graph, r.Field, value})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,9 +50,12 @@ func (p *program) poll(ctx context.Context, name string, flags pollFlags) error 
 	if err := p.printPoll(got, flags.format); err != nil {
 		return err
 	}
+	missing := slices.DeleteFunc(slices.Clone(flags.plugins), func(name string) bool { return slices.Contains(got.Plugins, name) })
 	switch {
 	case got.Err != nil:
 		return fmt.Errorf("poll %s: %w", target.Address, got.Err)
+	case len(missing) > 0:
+		return fmt.Errorf("poll %s: the node does not offer %s", target.Address, strings.Join(missing, ", "))
 	case len(got.Faults) > 0:
 		return errors.New("poll " + target.Address + ": " + plural(len(got.Faults), "piece", "pieces") + " of the answers could not be used")
 	}

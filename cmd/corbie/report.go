@@ -59,7 +59,13 @@ type reports struct {
 	}
 	survey func(ctx context.Context, now time.Time) (munin.Report, error)
 	busy   sync.Mutex // one fresh report at a time
+	// fresh is the last one that was made for a page, and is shown again for a while: with a thousand hosts it takes seconds.
+	fresh munin.Report
+	until time.Time
 }
+
+// freshFor is how long a fresh report is shown, in times of what it took to make.
+const freshFor = 20
 
 // LastReport implements ui.Reports.
 func (r *reports) LastReport(ctx context.Context, name string) (munin.Report, error) {
@@ -69,5 +75,14 @@ func (r *reports) LastReport(ctx context.Context, name string) (munin.Report, er
 	}
 	r.busy.Lock()
 	defer r.busy.Unlock()
-	return r.survey(ctx, time.Now())
+	start := time.Now()
+	if start.Before(r.until) {
+		return r.fresh, nil
+	}
+	made, err := r.survey(ctx, start)
+	if err != nil {
+		return made, err
+	}
+	r.fresh, r.until = made, time.Now().Add(freshFor*time.Since(start))
+	return made, nil
 }

@@ -46,3 +46,21 @@ func TestServeRefusesAnIntervalOfNothing(t *testing.T) {
 		t.Errorf("exit %d: %s", code, talk)
 	}
 }
+
+func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
+	plugins := publicDir(t)
+	writeFile(t, filepath.Join(plugins, "big"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1234567890\n", 0o755)
+	address := startNode(t, plugins)
+	_, talk, code := corbie(t, "poll", address, "--plugin", "nothing")
+	if code != exitFailed || !strings.Contains(talk, "the node does not offer nothing") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "corbie.yml")
+	writeFile(t, conf, "interval: 1s\nhosts: {node.test: '"+address+"'}\n", 0o644)
+	startMaster(t, dir, conf)
+	eventually(t, "a value is exported with all its digits", func() bool {
+		out, _, _ := corbie(t, "export", "node.test", "big", "--data", dir)
+		return strings.Contains(out, ",big,v,1234567890\n")
+	})
+}
