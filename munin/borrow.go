@@ -1,7 +1,6 @@
 package munin
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -200,17 +199,26 @@ func (b *borrower) stack(parent *Field, items []string) []Field {
 		}
 		f := Field{
 			Name: SanitiseField(alias), Label: CleanText(alias), Type: field.Type, Draw: Draw{Kind: Stack}, Info: field.Info,
-			From: parts(&from), Origin: maps.Clone(parent.Origin),
+			From: parts(&from), Origin: make(map[string]string),
 		}
 		if len(list) == 0 {
 			f.Draw = parent.Draw
+			f.origin("draw", parent)
 		}
 		if parent.CDEF != "" {
 			f.CDEF = rename(parent.CDEF, parent.Name, f.Name)
+			f.origin("cdef", parent)
 		}
 		list = append(list, f)
 	}
 	return list
+}
+
+// origin takes over where an attribute comes from.
+func (f *Field) origin(name string, from *Field) {
+	if place, ok := from.Origin[name]; ok {
+		f.Origin[name] = place
+	}
 }
 
 // rename replaces a field's name in a cdef.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -10,20 +11,28 @@ import (
 )
 
 func (p *program) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var host string
+	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check the configuration: every error at once, with file and line; exit 1 when there is one",
-		Args:  usageArgs(cobra.MaximumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long: `check reads the configuration, and the munin.conf and the other files that it
+names, and prints every error with its file and line, and what is legal but
+probably not meant. With --explain it prints what a host resolves to instead:
+its settings and, where a master has polled it, what holds for its graphs and
+fields, each with the line that it comes from.`,
+		Args: usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				p.configPath = args[0]
 			}
-			return p.check()
+			return p.check(cmd.Context(), host)
 		},
 	}
+	cmd.Flags().StringVar(&host, "explain", "", "print what this host resolves to, and where each setting comes from")
+	return cmd
 }
 
-func (p *program) check() error {
+func (p *program) check(ctx context.Context, host string) error {
 	conf, err := p.loadConfig(config.Flags{})
 	if err != nil {
 		problems := config.Problems(err)
@@ -37,6 +46,9 @@ func (p *program) check() error {
 	}
 	for _, w := range conf.Warnings {
 		fmt.Fprintln(p.stderr, "warning:", w)
+	}
+	if host != "" {
+		return p.explain(ctx, conf, host)
 	}
 	fmt.Fprintf(p.stdout, "%s: ok: %s, %s, %s\n", conf.Name, plural(len(conf.Hosts), "host", "hosts"),
 		plural(len(conf.Levels), "level", "levels"), plural(len(conf.Receivers), "receiver", "receivers"))

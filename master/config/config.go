@@ -219,23 +219,29 @@ func (r *reader) read(text []byte) *Config {
 	parts := &sections{reader: r}
 	listenLine := 0
 	keys := map[string]func(*node){
-		"listen":         func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
-		"sign_in":        func(n *node) { c.Anonymous = r.word(n, "none") == "none" },
-		"url":            func(n *node) { c.URL = r.url(n) },
-		"data":           func(n *node) { c.Data = r.text(n) },
-		"interval":       func(n *node) { c.Interval = r.duration(n, minInterval, maxInterval) },
-		"silent_after":   func(n *node) { c.SilentAfter = r.duration(n, minInterval, munin.MaxRange) },
+		"listen":   func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
+		"sign_in":  func(n *node) { c.Anonymous = r.word(n, "none") == "none" },
+		"url":      func(n *node) { c.URL = r.url(n) },
+		"data":     func(n *node) { c.Data = r.text(n) },
+		"interval": func(n *node) { parts.note(n, "interval"); c.Interval = r.duration(n, minInterval, maxInterval) },
+		"silent_after": func(n *node) {
+			parts.note(n, "silent_after")
+			c.SilentAfter = r.duration(n, minInterval, munin.MaxRange)
+		},
 		"retention":      func(n *node) { keep.Raw = r.keep(n) },
 		"retention_hour": func(n *node) { keep.hour, keep.Hour = n, r.keep(n) },
 		"retention_day":  func(n *node) { keep.day, keep.Day = n, r.keep(n) },
 		"retention_size": func(n *node) { keep.Bytes = r.bytes(n, minBytes) },
 		"concurrency":    func(n *node) { c.Concurrency = r.count(n, 1, 10_000) },
-		"timeouts":       func(n *node) { r.timeouts(n, "timeouts", &c.Timeouts) },
-		"forecast":       func(n *node) { r.forecast(n, &c.Forecast) },
-		"receivers":      func(n *node) { c.Receivers = r.receivers(n) },
-		"notify":         func(n *node) { r.notify(n, &c.Notify) },
-		"munin_conf":     func(n *node) { parts.muninConf = n },
-		"include":        func(n *node) { parts.include = n },
+		"timeouts": func(n *node) {
+			parts.note(n, "timeouts.dial", "timeouts.idle", "timeouts.plugin", "timeouts.host")
+			r.timeouts(n, "timeouts", &c.Timeouts)
+		},
+		"forecast":   func(n *node) { r.forecast(n, &c.Forecast) },
+		"receivers":  func(n *node) { c.Receivers = r.receivers(n) },
+		"notify":     func(n *node) { r.notify(n, &c.Notify) },
+		"munin_conf": func(n *node) { parts.muninConf = n },
+		"include":    func(n *node) { parts.include = n },
 	}
 	maps.Copy(keys, parts.keys())
 	if root, ok := r.document(text); ok {
@@ -308,37 +314,64 @@ func (c *Config) Plans() []virtual.Plan {
 	return plans
 }
 
-// Target finds the target for a host by its full path or by a name that only one host has, or else makes one from
-// an address that is not configured. It is for commands that ask one node.
-func (c *Config) Target(name string) (poll.Target, error) {
+// Host finds a configured host by its full path or by a name that only one has.
+func (c *Config) Host(name string) (*Host, error) {
 	var found []*Host
 	for i := range c.Hosts {
 		h := &c.Hosts[i]
-		if h.Address == "" {
-			continue
-		}
 		if string(h.ID) == name {
-			return c.target(h), nil
+			return h, nil
 		}
 		if h.ID.Name() == name {
 			found = append(found, h)
 		}
 	}
 	switch len(found) {
-	case 1:
-		return c.target(found[0]), nil
 	case 0:
-		address, err := parseAddress(name)
-		if err != nil {
-			return poll.Target{}, fmt.Errorf("%s is no configured host, and %w", name, err)
-		}
-		host, _, _ := net.SplitHostPort(address)
-		return poll.Target{
-			Host: munin.HostID(host), Address: address, Interval: c.Interval, Timeouts: c.Timeouts, Naming: poll.NameBanner,
-			Override: func(g *munin.Graph) { c.Override(munin.HostID(host), g) },
-		}, nil
+		return nil, fmt.Errorf("host %q: %w in the configuration", name, munin.ErrNotFound)
+	case 1:
+		return found[0], nil
 	}
-	return poll.Target{}, fmt.Errorf("host %s: %w: %s and %s have this name; write the group in front", name, munin.ErrAmbiguous, found[0].ID, found[1].ID)
+	return nil, fmt.Errorf("host %s: %w: %s and %s have this name; write the group in front", name, munin.ErrAmbiguous, found[0].ID, found[1].ID)
+}
+
+// Target finds the target for a host by its full path or by a name that only one host has, or else makes one from
+// an address that is not configured. It is for commands that ask one node.
+func (c *Config) Target(name string) (poll.Target, error) {
+	h, err := c.Host(name)
+	switch {
+	case err == nil && h.Address == "":
+		return poll.Target{}, fmt.Errorf("host %s is virtual: it shows what other hosts have, and there is nothing to poll", h.ID)
+	case err == nil:
+		return c.target(h), nil
+	case !errors.Is(err, munin.ErrNotFound):
+		return poll.Target{}, err
+	}
+	address, err := parseAddress(name)
+	if err != nil {
+		return poll.Target{}, fmt.Errorf("%s is no configured host, and %w", name, err)
+	}
+	host, _, _ := net.SplitHostPort(address)
+	return poll.Target{
+		Host: munin.HostID(host), Address: address, Interval: c.Interval, Timeouts: c.Timeouts, Naming: poll.NameBanner,
+		Override: func(g *munin.Graph) { c.Override(munin.HostID(host), g) },
+	}, nil
+}
+
+// AskedAs says in words under which name the node of a host is asked.
+func (c *Config) AskedAs(h *Host) string {
+	name := cmp.Or(h.NodeName, h.ID.Name())
+	switch {
+	case h.Address == "":
+		return "nobody is asked"
+	case h.Naming == poll.NameNone:
+		return "no name (use_default_node)"
+	case h.Naming == poll.NameBanner:
+		return "the name in its greeting (use_node_name)"
+	case h.Naming == poll.NameHost:
+		return name
+	}
+	return name + ", or the only name that the node knows"
 }
 
 // Problems are all problems of an error that Load or Parse returned, one line each.

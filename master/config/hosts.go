@@ -24,8 +24,8 @@ type rawHost struct {
 	nodeName    string
 	useNodeName string // yes, no or empty
 	useDefault  bool
-	virtual     bool
 	roles       []string
+	base        *defaults // before those of the top level; may be nil
 }
 
 // host completes a raw host with what its roles, its groups and the top level say.
@@ -47,6 +47,9 @@ func (h *rawHost) host(inv *inventory) Host {
 		}
 		i := strings.LastIndexByte(path, ';')
 		path = path[:max(i, 0)]
+	}
+	if h.base != nil {
+		h.fill(h.base)
 	}
 	h.fill(&inv.global)
 	host := Host{

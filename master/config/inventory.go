@@ -18,6 +18,7 @@ import (
 // sections are what the main file and each included one can say about hosts.
 type sections struct {
 	reader *reader
+	places map[string]string // of single settings of the top level
 
 	groups, roles, hosts, fileSD, levels, graphs *node
 	muninConf, include                           *node // only in the main file
@@ -31,6 +32,16 @@ func (s *sections) keys() map[string]func(*node) {
 		"file_sd": func(n *node) { s.fileSD = n },
 		"levels":  func(n *node) { s.levels = n },
 		"graphs":  func(n *node) { s.graphs = n },
+	}
+}
+
+// note remembers where a setting of the top level stands.
+func (s *sections) note(n *node, keys ...string) {
+	if s.places == nil {
+		s.places = make(map[string]string)
+	}
+	for _, key := range keys {
+		s.places[key] = s.reader.at(n.Line).String()
 	}
 }
 
@@ -52,11 +63,7 @@ func (s *sections) inventory(c *Config) {
 		findings: s.reader.findings, conf: c, groups: make(map[string]*defaults), roles: make(map[string]*defaults),
 		used: make(map[string]bool), hosts: make(map[munin.HostID]Place),
 	}
-	global := "the default"
-	if s.reader.name != "" {
-		global = s.reader.name
-	}
-	inv.global = defaults{where: global, interval: c.Interval, silentAfter: c.SilentAfter, timeouts: c.Timeouts}
+	inv.global = defaults{where: "the default", places: s.places, interval: c.Interval, silentAfter: c.SilentAfter, timeouts: c.Timeouts}
 	all := append([]*sections{s}, s.included()...)
 	for _, one := range all {
 		one.reader.defaults(one.groups, "groups", inv.groups)
@@ -122,7 +129,8 @@ func (r *reader) files(line int, key, pattern string) []*reader {
 
 // defaults are what a group or a role says for its hosts. Zero values say nothing.
 type defaults struct {
-	where       string // in words: "corbie.yml:14"
+	where       string            // in words: "corbie.yml:14"
+	places      map[string]string // of single settings, where that is another
 	at          Place
 	interval    time.Duration
 	silentAfter time.Duration
@@ -134,7 +142,9 @@ type defaults struct {
 
 // fill takes what is not said from elsewhere. Tags and rules for plugins add up.
 func (d *defaults) fill(from *defaults) {
-	note := func(key, value string) { d.said = append(d.said, Said{key, value, from.where}) }
+	note := func(key, value string) {
+		d.said = append(d.said, Said{key, value, cmp.Or(from.places[key], from.where)})
+	}
 	take := func(key string, to *time.Duration, value time.Duration) {
 		if *to == 0 && value != 0 {
 			*to = value

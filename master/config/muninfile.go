@@ -191,8 +191,10 @@ func (inv *inventory) addMunin(m *muninConf) {
 		}
 		return d
 	}
-	global := defaults{where: m.name}
-	global.timeouts.Dial = min(seconds("timeout"), 10*time.Second) // Munin's 180 s is how long a whole answer may take.
+	global := defaults{where: m.name, places: map[string]string{
+		"timeouts.dial": m.global["timeout"].at.String(), "timeouts.host": m.global["timeout_fetch_one_node"].at.String(),
+	}}
+	global.timeouts.Dial = min(seconds("timeout"), 10*time.Second) // Munin's default is 180 s, but a node answers at once or never.
 	global.timeouts.Host = seconds("timeout_fetch_one_node")
 	hosts := make([]*muninHost, 0, len(m.hosts))
 	for _, h := range m.hosts {
@@ -215,7 +217,7 @@ func (inv *inventory) addMuninHost(m *muninConf, h *muninHost, global *defaults)
 		return
 	}
 	raw := rawHost{name: h.name, group: h.group, defaults: defaults{at: h.at}}
-	raw.virtual = !m.yes(h, "update", true)
+	virtual := !m.yes(h, "update", true)
 	switch {
 	case m.yes(h, "use_default_node", false):
 		raw.useDefault = true
@@ -232,12 +234,12 @@ func (inv *inventory) addMuninHost(m *muninConf, h *muninHost, global *defaults)
 			}
 		}
 	}
-	if !raw.virtual && !inv.muninAddress(r, h, &raw) {
+	if !virtual && !inv.muninAddress(r, h, &raw) {
 		return
 	}
-	raw.fill(global)
+	raw.base = global
 	inv.add(&raw)
-	if graphs := m.virtualGraphs(inv.findings, h, raw.virtual); len(graphs) > 0 {
+	if graphs := m.virtualGraphs(inv.findings, h, virtual); len(graphs) > 0 {
 		m.virtual[id] = graphs
 	}
 }
