@@ -116,6 +116,8 @@ func ParseValues(plugin string, output []byte, now time.Time) Values {
 		}
 		field, attr, dotted := strings.Cut(key, ".")
 		switch {
+		case len(field) > munin.MaxNameBytes:
+			v.Dropped++
 		case key == "multigraph":
 			t.section(value)
 			_, _ = shape.Write([]byte(value + "\n")) // It never fails.
