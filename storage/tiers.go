@@ -115,6 +115,10 @@ func current(s *series.Side, blocks []series.Block) bool {
 func (t *tiers) covered(span rollup.Span, blocks []series.Block) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
+	return t.cover(span, blocks)
+}
+
+func (t *tiers) cover(span rollup.Span, blocks []series.Block) bool {
 	for _, one := range t.all {
 		kept := one.keep == 0 || time.UnixMilli(span.To).After(time.Now().Add(-one.keep))
 		if kept && !one.covers(span, blocks) {
@@ -124,9 +128,14 @@ func (t *tiers) covered(span rollup.Span, blocks []series.Block) bool {
 	return true
 }
 
-// mayGo lets raw samples be deleted when hours and days were made of them.
+// mayGo lets raw samples be deleted when hours and days were made of them. The TSDB asks while it holds locks that readers of the
+// tiers may wait for; so it never waits itself: the next time is soon enough.
 func (t *tiers) mayGo(one series.Block, all []series.Block) bool {
-	return t.covered(one.Span, all)
+	if !t.mu.TryRLock() {
+		return false
+	}
+	defer t.mu.RUnlock()
+	return t.cover(one.Span, all)
 }
 
 func (one *tier) covers(span rollup.Span, blocks []series.Block) bool {
