@@ -12,6 +12,15 @@ import (
 // rollUpSchedule is when hours and days are made: samples are rolled up a week after they came, so there is no hurry.
 const rollUpSchedule = "23 */6 * * *"
 
+// newJobs is the work that runs by schedule.
+func (a *app) newJobs() (*jobs.Runner, error) {
+	rollUp, err := a.rollUpJob()
+	if err != nil {
+		return nil, err
+	}
+	return jobs.New(a.log, a.capacityJob(), rollUp)
+}
+
 // rollUpJob makes hours and days of the samples.
 func (a *app) rollUpJob() (jobs.Job, error) {
 	schedule, err := jobs.ParseSchedule(rollUpSchedule)
