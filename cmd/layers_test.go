@@ -37,7 +37,7 @@ var owners = map[string][]string{
 	"github.com/wneessen/go-mail":        {"alerts/route"},
 	"go.yaml.in/yaml":                    {"master/config"},
 	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node", "cmd/corbie-fleet"},
-	"os/exec":                            {"node/runner", "alerts/route"},
+	"os/exec":                            {"node/runner", "alerts/route", "master/transport"},
 }
 
 type goPackage struct {

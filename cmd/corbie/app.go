@@ -23,6 +23,7 @@ import (
 	"corbie/master/config"
 	"corbie/master/jobs"
 	"corbie/master/poll"
+	"corbie/master/transport"
 	"corbie/master/virtual"
 	"corbie/munin"
 	"corbie/storage"
@@ -33,6 +34,7 @@ import (
 var (
 	_ poll.Sink        = (*storage.Samples)(nil)
 	_ poll.Catalog     = (*virtual.Keeper)(nil)
+	_ poll.Dialer      = transport.Dial
 	_ virtual.Catalog  = (*catalog.Catalog)(nil)
 	_ alerts.Values    = (*storage.Samples)(nil)
 	_ alerts.States    = (*catalog.Catalog)(nil)
@@ -111,7 +113,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	}
 	a.virtual = virtual.New(conf.Plans(), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
 	a.poller = poll.New(conf.Targets(), poll.Options{
-		Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
+		Dial: transport.Dial, Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
 	})
 	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
 	rollUp, err := a.rollUpJob()

@@ -13,6 +13,7 @@ import (
 
 	"corbie/master/config"
 	"corbie/master/poll"
+	"corbie/master/transport"
 	"corbie/munin"
 )
 
@@ -46,7 +47,7 @@ func (p *program) poll(ctx context.Context, name string, flags pollFlags) error 
 	if err != nil {
 		return usageError{err}
 	}
-	got := poll.Session(ctx, target, poll.SessionOptions{Only: flags.plugins})
+	got := poll.Session(ctx, target, poll.SessionOptions{Dial: transport.Dial, Only: flags.plugins})
 	if err := p.printPoll(got, flags.format); err != nil {
 		return err
 	}

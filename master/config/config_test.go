@@ -173,13 +173,14 @@ func TestAddressesAreCompleted(t *testing.T) {
 	for in, want := range map[string]string{
 		"www1.example.com": "www1.example.com:4949", "10.0.0.1:5000": "10.0.0.1:5000", `"::1"`: "[::1]:4949", `"[::1]"`: "[::1]:4949",
 		`"[2001:db8::1]:5000"`: "[2001:db8::1]:5000", "munin://node.example.com": "node.example.com:4949", `"fe80::1%eth0"`: "[fe80::1%eth0]:4949",
-		"under_score:4950": "under_score:4950",
+		"under_score:4950": "under_score:4950", "unix:///run/node.sock": "unix:///run/node.sock",
+		"ssh://me@host/usr/bin/x --spoolfetch": "ssh://me@host/usr/bin/x --spoolfetch", "cmd:///bin/x y": "cmd:///bin/x y",
 	} {
 		if got := parse(t, "hosts: {a: "+in+"}").Hosts[0].Address; got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
-	for _, bad := range []string{"10.0.0.256", "1.2.3", "host:0", "host:http", "a b", "ssh://x", "cmd:///bin/x", "unix:///run/x", "-x", `"[::1"`, `"::1:2:3:4:5:6:7:8:9"`, "a/b", "a:1:2"} {
+	for _, bad := range []string{"10.0.0.256", "1.2.3", "host:0", "host:http", "a b", "ssh://-x", "cmd://x", "unix://x", "ftp://x", "-x", `"[::1"`, `"::1:2:3:4:5:6:7:8:9"`, "a/b", "a:1:2"} {
 		if got := parseError(t, "hosts: {a: "+bad+"}"); !strings.HasPrefix(got, "corbie.yml:1: hosts.a: the address") {
 			t.Errorf("%s: %s", bad, got)
 		}

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"corbie/master/poll"
+	"corbie/master/transport"
 	"corbie/munin"
 	"corbie/munin/wire"
 )
@@ -199,11 +200,15 @@ func isPort(text string, zero bool) bool {
 	return err == nil && n <= 65535 && (n > 0 || zero && n == 0)
 }
 
-// parseAddress reads "host", "host:port", "10.0.0.1:4949", "[::1]:4949", "[::1]" and "::1" and returns host:port.
+// parseAddress reads "host", "host:port", "10.0.0.1:4949", "[::1]:4949", "[::1]" and "::1" and returns host:port, and the
+// addresses of package transport, which it returns as they are.
 func parseAddress(text string) (string, error) {
 	if scheme, rest, ok := strings.Cut(text, "://"); ok {
 		if scheme != "munin" {
-			return "", fmt.Errorf("the address %q: %s:// is not supported; a node is reached by TCP as host:port", short(text), short(scheme))
+			if _, err := transport.Parse(text); err != nil {
+				return "", fmt.Errorf("the address %q: %w", short(text), err)
+			}
+			return text, nil
 		}
 		text = strings.TrimSuffix(rest, "/")
 	}
