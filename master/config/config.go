@@ -298,8 +298,24 @@ func (c *Config) target(h *Host) poll.Target {
 	id := h.ID
 	return poll.Target{
 		Host: id, Address: h.Address, Interval: h.Interval, Timeouts: h.Timeouts, Naming: h.Naming, NodeName: h.NodeName,
-		Override: func(g *munin.Graph) { c.Override(id, g) },
+		Override: func(g *munin.Graph) {
+			c.Override(id, g)
+			if every := h.every(g.Plugin); every > max(h.Interval, g.UpdateRate) {
+				g.UpdateRate = every
+			}
+		},
+		Every: h.every,
 	}
+}
+
+// every is how often a plugin is asked: 0 at every poll, below zero never.
+func (h *Host) every(plugin string) time.Duration {
+	for _, rule := range h.Plugins {
+		if matches(rule.Pattern, plugin) {
+			return rule.Every
+		}
+	}
+	return 0
 }
 
 // Plans are the hosts with graphs that no node has.

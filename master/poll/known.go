@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 
 	"corbie/munin"
@@ -141,10 +142,11 @@ func (l *library) find(plugin string, hash digest, text []byte) *described {
 // knowledge is what is remembered of a host from one session to the next.
 type knowledge struct {
 	plugins map[string]*described
-	doubted map[string]digest // configs that looked like another plugin's the last time
-	kept    []*munin.Graph    // the graphs of the last session, in order, …
-	graphs  []munin.Graph     // … as they were told, …
-	version uint64            // … and as munin.Poll.Described
+	asked   map[string]time.Time // when a plugin answered that is not asked at every poll
+	doubted map[string]digest    // configs that looked like another plugin's the last time
+	kept    []*munin.Graph       // the graphs of the last session, in order, …
+	graphs  []munin.Graph        // … as they were told, …
+	version uint64               // … and as munin.Poll.Described
 
 	spooled *described // what the spool said the last time
 
@@ -220,6 +222,7 @@ func (s *session) remember() {
 	for _, j := range s.jobs {
 		if j.about != nil {
 			k.plugins[j.name] = j.about
+			s.answered(j)
 		}
 	}
 	if len(s.kept) == 0 {

@@ -284,6 +284,10 @@ func (s *session) list(client *wire.Client) error {
 			s.fault(munin.Fault{Text: wire.Excerpt([]byte(name)), Reason: "the node lists a plugin that cannot be asked for: " + err.Error()})
 			continue
 		}
+		every := s.target.every(name)
+		if every < 0 {
+			continue // The configuration does not want it.
+		}
 		if len(s.poll.Plugins) >= maxPlugins {
 			s.fault(munin.Fault{Reason: fmt.Sprintf("the node lists more than %d plugins; the rest is not asked", maxPlugins)})
 			break
@@ -291,6 +295,7 @@ func (s *session) list(client *wire.Client) error {
 		s.poll.Plugins = append(s.poll.Plugins, name)
 		switch {
 		case len(s.opts.Only) > 0 && !slices.Contains(s.opts.Only, name):
+		case s.rests(name, every):
 		case slices.Contains(s.opts.Last, name):
 			last = append(last, &job{name: name})
 		default:

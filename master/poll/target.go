@@ -80,9 +80,18 @@ type Target struct {
 	NodeName string // asked for instead of the host's own name; only with NameAuto and NameHost
 	// Override changes a graph's description before it is used: thresholds of the configuration. May be nil.
 	Override func(*munin.Graph)
+	// Every says how often a plugin is asked: 0 is at every poll, less than 0 is never. It may be nil.
+	Every func(plugin string) time.Duration
 	// Before is what was known of the host when the program started; the zero Host is nothing. Spool and Banner of it are
 	// used.
 	Before munin.Host
+}
+
+func (t *Target) every(plugin string) time.Duration {
+	if t.Every == nil {
+		return 0
+	}
+	return t.Every(plugin)
 }
 
 func (t *Target) slots() slots { return newSlots(t.Host, t.Interval, t.Schedule) }
