@@ -70,14 +70,15 @@ func (s *emailSender) send(ctx context.Context, m *message) (reply string, retry
 	if err != nil {
 		return "", false, fmt.Errorf("email: %w", err)
 	}
+	// The library heeds ctx only until the connection stands.
+	stop := context.AfterFunc(ctx, dial.close)
+	defer stop()
 	session, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return "", true, fmt.Errorf("email by %s: %w", client.ServerAddr(), err)
 	}
 	// What the server says to QUIT does not matter: it has answered for the mail by then.
 	defer func() { _ = client.CloseWithSMTPClient(session) }()
-	stop := context.AfterFunc(ctx, dial.close)
-	defer stop()
 	if err := client.SendWithSMTPClient(session, letter); err != nil {
 		var failure *mail.SendError
 		retry := !errors.As(err, &failure) || failure.IsTemp()
@@ -92,6 +93,7 @@ type dialler struct {
 	implicit *tls.Config
 	mu       sync.Mutex
 	conn     net.Conn
+	closed   bool
 }
 
 func (d *dialler) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -107,6 +109,9 @@ func (d *dialler) dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
 	d.conn = conn
 	return conn, nil
 }
@@ -114,6 +119,7 @@ func (d *dialler) dial(ctx context.Context, network, address string) (net.Conn, 
 func (d *dialler) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.closed = true
 	if d.conn != nil {
 		_ = d.conn.Close() // often closed already
 	}

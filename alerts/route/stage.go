@@ -27,7 +27,7 @@ const (
 	firstPause   = 10 * time.Second
 	longestPause = 5 * time.Minute
 	// grace is how long a delivery under way may take to end when the router stops.
-	grace = 5 * time.Second
+	grace = 3 * time.Second
 )
 
 // errPaused keeps a group alive whose delivery failed and is not due yet.
