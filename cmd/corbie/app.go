@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"corbie/master/config"
 	"corbie/master/jobs"
 	"corbie/master/poll"
+	"corbie/master/self"
 	"corbie/master/transport"
 	"corbie/master/virtual"
 	"corbie/munin"
@@ -62,6 +64,9 @@ type app struct {
 	poller    *poll.Poller
 	jobs      *jobs.Runner
 	server    *http.Server
+	self      *self.Watch    // nil: the name is taken
+	running   atomic.Bool    // between the start and the stop of run
+	hosts     atomic.Value   // map[munin.HostID]munin.Host: as configured
 	closers   []func() error // run last first
 }
 
@@ -108,19 +113,17 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	if err = a.configureHosts(ctx, conf); err != nil {
-		return nil, err
-	}
-	a.virtual = virtual.New(conf.Plans(), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
-	a.poller = poll.New(conf.Targets(), poll.Options{
-		Dial: transport.Dial, Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
-	})
-	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
-	rollUp, err := a.rollUpJob()
+	targets, err := a.configureHosts(ctx, conf)
 	if err != nil {
 		return nil, err
 	}
-	if a.jobs, err = jobs.New(log, a.capacityJob(), rollUp); err != nil {
+	a.virtual = virtual.New(conf.Plans(), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
+	a.poller = poll.New(targets, poll.Options{
+		Dial: transport.Dial, Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
+	})
+	a.self = a.newSelfWatch(dir)
+	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
+	if a.jobs, err = a.newJobs(); err != nil {
 		return nil, err
 	}
 	if err = a.newServer(registry); err != nil {
@@ -143,7 +146,7 @@ func (a *app) capacityJob() jobs.Job {
 func (a *app) newServer(metrics prometheus.Gatherer) error {
 	pages, err := ui.New(ui.Options{
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
-		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(),
+		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready,
 		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
 	if err != nil {
@@ -193,27 +196,44 @@ func (a *app) routeOptions(dir string, registry prometheus.Registerer) route.Opt
 	}
 }
 
-// configureHosts tells the catalogue and the evaluator which hosts there are.
-func (a *app) configureHosts(ctx context.Context, conf *config.Config) error {
-	if err := a.catalog.Configure(ctx, conf.MuninHosts()); err != nil {
-		return err
+// configureHosts tells the catalogue and the evaluator which hosts there are, and returns what is to be polled.
+func (a *app) configureHosts(ctx context.Context, conf *config.Config) ([]poll.Target, error) {
+	wanted := conf.MuninHosts()
+	if watchesSelf(conf) {
+		wanted = append(wanted, selfHost(conf))
+	}
+	if err := a.catalog.Configure(ctx, wanted); err != nil {
+		return nil, err
 	}
 	hosts, err := a.catalog.Hosts(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	configured := hosts[:0]
+	known := make(map[munin.HostID]munin.Host, len(hosts))
 	for _, h := range hosts {
 		if !h.Archived {
 			configured = append(configured, h)
+			known[h.ID] = h
 		}
 	}
-	return a.evaluator.Configure(ctx, configured)
+	a.hosts.Store(known)
+	targets := conf.Targets()
+	for i := range targets {
+		targets[i].Before = known[targets[i].Host]
+	}
+	return targets, a.evaluator.Configure(ctx, configured)
 }
 
-// observe hands a finished poll to the evaluator, together with what the catalogue now knows of the host.
+// observe hands a finished poll to the evaluator, together with what the catalogue knows of the host: where the poll
+// went well, what is configured is enough.
 func (a *app) observe(ctx context.Context, p *munin.Poll) {
-	host, err := a.catalog.Host(ctx, string(p.Host))
+	known, _ := a.hosts.Load().(map[munin.HostID]munin.Host)
+	host, ok := known[p.Host]
+	var err error
+	if !ok || p.Err != nil || !p.Answered() {
+		host, err = a.catalog.Host(ctx, string(p.Host))
+	}
 	if err == nil {
 		err = a.evaluator.Observe(ctx, host, p)
 	}
@@ -234,6 +254,11 @@ func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*co
 	group.Go(func() error { return a.virtual.Run(ctx) })
 	group.Go(func() error { return a.router.Run(ctx) })
 	group.Go(func() error { return a.jobs.Run(ctx) })
+	if a.self != nil {
+		group.Go(func() error { return a.self.Run(ctx) })
+	}
+	a.running.Store(true)
+	context.AfterFunc(ctx, func() { a.running.Store(false) })
 	group.Go(func() error {
 		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve pages: %w", err)
@@ -290,11 +315,15 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) {
 		a.log.Error("the configuration was not reloaded, the old one stays in force", "err", err)
 		return
 	}
-	if err := a.configureHosts(ctx, conf); err != nil {
+	targets, err := a.configureHosts(ctx, conf)
+	if err != nil {
 		a.log.Error("cannot store the hosts of the new configuration", "err", err)
 	}
+	if targets == nil {
+		targets = conf.Targets()
+	}
 	a.conf = conf
-	a.poller.Reload(conf.Targets())
+	a.poller.Reload(targets)
 	a.virtual.Reload(conf.Plans())
 	logFindings(a.log, conf)
 	a.log.Info("configuration reloaded", "hosts", len(conf.Hosts), "receivers", len(conf.Receivers))

@@ -16,6 +16,11 @@ type hostRow struct {
 	State      string       `json:"state"`
 	LastAnswer *time.Time   `json:"last_answer"`
 	TookMS     int64        `json:"took_ms"`
+	LagMS      int64        `json:"lag_ms"`
+	Values     int          `json:"values"`
+	Bytes      int64        `json:"bytes"`
+	Slowest    string       `json:"slowest_plugin,omitempty"`
+	SlowestMS  int64        `json:"slowest_plugin_ms"`
 	Error      string       `json:"error,omitempty"`
 }
 
@@ -23,8 +28,11 @@ func (p *program) hostsCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "hosts",
-		Short: "List the hosts that the master knows, with the age of their last answer",
-		Args:  usageArgs(cobra.NoArgs),
+		Short: "List the hosts that the master knows, with the age of their last answer, and what made it slow",
+		Long: `hosts lists every host with the age of its last answer and what its last poll
+took. SLOW says what took long, where that is worth knowing: a plugin, or that
+the poll had to wait for others before it could begin.`,
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := p.openCatalog()
 			if err != nil {
@@ -43,17 +51,34 @@ func (p *program) hostsCommand() *cobra.Command {
 }
 
 func (p *program) printHosts(hosts []munin.Host, format string, now time.Time) error {
-	t := table{head: []string{"HOST", "ADDRESS", "STATE", "LAST ANSWER", "TOOK", "LAST ERROR"}}
+	t := table{head: []string{"HOST", "ADDRESS", "STATE", "LAST ANSWER", "TOOK", "VALUES", "SLOW", "LAST ERROR"}}
 	rows := make([]hostRow, 0, len(hosts))
 	for _, h := range hosts {
 		row := hostRow{
 			Host: h.ID, Address: h.Address, State: hostState(h, now), LastAnswer: stamp(h.LastAnswer),
-			TookMS: h.LastTook.Milliseconds(), Error: h.LastError,
+			TookMS: h.LastTook.Milliseconds(), LagMS: h.LastLag.Milliseconds(), Values: h.LastValues, Bytes: h.LastBytes,
+			Slowest: h.Slowest, SlowestMS: h.SlowestTook.Milliseconds(), Error: h.LastError,
 		}
 		rows = append(rows, row)
-		t.add(string(h.ID), h.Address, row.State, ago(h.LastAnswer, now), h.LastTook.Round(time.Millisecond).String(), h.LastError)
+		t.add(string(h.ID), h.Address, row.State, ago(h.LastAnswer, now), h.LastTook.Round(time.Millisecond).String(),
+			strconv.Itoa(h.LastValues), slowness(h), h.LastError)
 	}
 	return t.write(p.stdout, format, rows)
+}
+
+// slowness says what made the last poll of a host slow, if it was.
+func slowness(h munin.Host) string {
+	const worthKnowing = time.Second
+	var why []string
+	if h.SlowestTook >= worthKnowing {
+		why = append(why, h.Slowest+" "+h.SlowestTook.Round(100*time.Millisecond).String())
+	} else if h.LastTook >= worthKnowing {
+		why = append(why, "the network, or the node")
+	}
+	if h.LastLag >= worthKnowing {
+		why = append(why, "waited "+h.LastLag.Round(100*time.Millisecond).String()+" to begin")
+	}
+	return strings.Join(why, ", ")
 }
 
 // hostState is one word for what a host does.

@@ -70,7 +70,7 @@ type process struct {
 }
 
 // start runs a program and collects its stderr; it is killed when the test ends.
-func start(t *testing.T, name string, env []string, argv ...string) *process {
+func start(t testing.TB, name string, env []string, argv ...string) *process {
 	t.Helper()
 	p := &process{name: name, line: make(chan string, 10000), done: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
@@ -118,7 +118,7 @@ func (p *process) logged() string {
 }
 
 // waitFor blocks until the program logs a line that holds text, and returns it.
-func (p *process) waitFor(t *testing.T, text string) string {
+func (p *process) waitFor(t testing.TB, text string) string {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -151,7 +151,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // startMaster runs "corbie serve" on the given folder and waits until it listens.
-func startMaster(t *testing.T, dir string, conf string) *process {
+func startMaster(t testing.TB, dir string, conf string) *process {
 	t.Helper()
 	p := start(t, "corbie serve", nil, "corbie", "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
 	p.waitFor(t, "listening")
@@ -206,7 +206,7 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
-func writeFile(t *testing.T, path, text string, mode os.FileMode) {
+func writeFile(t testing.TB, path, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)

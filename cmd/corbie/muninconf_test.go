@@ -19,7 +19,7 @@ import (
 const muninUpdate = "/usr/share/munin/munin-update"
 
 // account is the user as whom Munin's master runs.
-func account(t *testing.T) (uid, gid int) {
+func account(t testing.TB) (uid, gid int) {
 	t.Helper()
 	munin, err := user.Lookup("munin")
 	if err != nil || os.Getuid() != 0 {
@@ -34,7 +34,7 @@ func account(t *testing.T) (uid, gid int) {
 }
 
 // muninFolders makes the folders in which Munin works, and its configuration.
-func muninFolders(t *testing.T, text, address string, uid, gid int) (dir, conf string) {
+func muninFolders(t testing.TB, text, address string, uid, gid int) (dir, conf string) {
 	t.Helper()
 	// The name of Munin's socket in it may have 108 characters, and those of the test's own folder are long.
 	dir, err := os.MkdirTemp("/tmp", "munin") //nolint:usetesting // see above

@@ -27,7 +27,7 @@ func needPeer(t *testing.T, programs ...string) {
 	}
 }
 
-func missPeer(t *testing.T, why string) {
+func missPeer(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CORBIE_PEERS") == "required" {
 		t.Fatal(why)

@@ -100,21 +100,21 @@ func (s *Stats) count(result *munin.Poll) {
 	}
 }
 
-// Reason is the kind of error for which a poll was given up, in a word or two that do not change: a label for
-// counters. It is empty for nil.
-func Reason(err error) string {
-	if err == nil {
-		return ""
-	}
-	for _, kind := range []struct {
-		err  error
-		name string
-	}{
+// kind is a kind of error and its name.
+type kind struct {
+	err  error
+	name string
+}
+
+// kinds are in the order in which they are looked for.
+func kinds() []kind {
+	return []kind{
 		{ErrStopped, "stopped"},
 		{ErrInternal, "internal error"},
 		{ErrUnreachable, "unreachable"},
 		{ErrNoPlugins, "no plugins"},
 		{ErrAnother, "another node"},
+		{wire.ErrTLS, "tls"},
 		{wire.ErrNoBanner, "no banner"},
 		{wire.ErrOutOfTime, "out of time"},
 		{wire.ErrSilent, "silent"},
@@ -123,10 +123,30 @@ func Reason(err error) string {
 		{wire.ErrLongReply, "answer too long"},
 		{wire.ErrHungUp, "closed by the node"},
 		{wire.ErrOutOfStep, "out of step"},
-	} {
-		if errors.Is(err, kind.err) {
-			return kind.name
+	}
+}
+
+const otherReason = "other"
+
+// Reasons are all that Reason can be for an error.
+func Reasons() []string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name)
+	}
+	return append(names, otherReason)
+}
+
+// Reason is the kind of error for which a poll was given up, in a word or two that do not change: a label for
+// counters. It is empty for nil.
+func Reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	for _, k := range kinds() {
+		if errors.Is(err, k.err) {
+			return k.name
 		}
 	}
-	return "other"
+	return otherReason
 }
