@@ -62,8 +62,9 @@ type Place = muninconf.Place
 // Host is a host to be polled, with what its roles and groups say already applied.
 type Host struct {
 	ID          munin.HostID
-	Address     string // host:port; empty: a virtual host, which is not polled
-	Interval    time.Duration
+	Address     string         // host:port; empty: a virtual host, which is not polled
+	Interval    time.Duration  // with a Schedule, the shortest time between two polls
+	Schedule    *jobs.Schedule // nil: every Interval
 	SilentAfter time.Duration
 	Timeouts    poll.Timeouts
 	Naming      poll.Naming
@@ -296,8 +297,13 @@ func (c *Config) Targets() []poll.Target {
 
 func (c *Config) target(h *Host) poll.Target {
 	id := h.ID
+	var schedule poll.Schedule
+	if h.Schedule != nil {
+		schedule = h.Schedule
+	}
 	return poll.Target{
-		Host: id, Address: h.Address, Interval: h.Interval, Timeouts: h.Timeouts, Naming: h.Naming, NodeName: h.NodeName,
+		Schedule: schedule,
+		Host:     id, Address: h.Address, Interval: h.Interval, Timeouts: h.Timeouts, Naming: h.Naming, NodeName: h.NodeName,
 		Override: func(g *munin.Graph) {
 			c.Override(id, g)
 			if every := h.every(g.Plugin); every > max(h.Interval, g.UpdateRate) {

@@ -53,8 +53,11 @@ func (h *rawHost) host(inv *inventory) Host {
 		h.fill(h.base)
 	}
 	h.fill(&inv.global)
+	if h.schedule != nil {
+		h.interval = shortest(h.schedule)
+	}
 	host := Host{
-		ID: munin.NewHostID(h.group, h.name), Address: h.address, Interval: h.interval,
+		ID: munin.NewHostID(h.group, h.name), Address: h.address, Interval: h.interval, Schedule: h.schedule,
 		SilentAfter: cmp.Or(h.silentAfter, silentIntervals*h.interval), Timeouts: h.timeouts, NodeName: h.nodeName,
 		Tags: settle(h.tags), Plugins: h.plugins, At: h.at, Said: h.said,
 	}

@@ -3,14 +3,17 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"corbie/master/jobs"
 	"corbie/master/poll"
 	"corbie/munin"
 )
@@ -133,6 +136,7 @@ type defaults struct {
 	places      map[string]string // of single settings, where that is another
 	at          Place
 	interval    time.Duration
+	schedule    *jobs.Schedule // instead of interval
 	silentAfter time.Duration
 	timeouts    poll.Timeouts
 	tags        []string
@@ -151,7 +155,12 @@ func (d *defaults) fill(from *defaults) {
 			note(key, munin.FormatDuration(value))
 		}
 	}
-	take("interval", &d.interval, from.interval)
+	if d.interval == 0 && d.schedule == nil {
+		if d.schedule = from.schedule; d.schedule != nil {
+			note("schedule", d.schedule.String())
+		}
+		take("interval", &d.interval, from.interval)
+	}
 	take("silent_after", &d.silentAfter, from.silentAfter)
 	take("timeouts.dial", &d.timeouts.Dial, from.timeouts.Dial)
 	take("timeouts.idle", &d.timeouts.Idle, from.timeouts.Idle)
@@ -167,11 +176,50 @@ func (d *defaults) fill(from *defaults) {
 // keys are what a group, a role and a host can all say.
 func (d *defaults) keys(r *reader, where string) map[string]func(*node) {
 	return map[string]func(*node){
-		"interval":     func(n *node) { d.interval = r.duration(n, minInterval, maxInterval) },
+		"interval":     func(n *node) { d.interval = r.duration(n, minInterval, maxInterval); r.oneRhythm(n, d) },
+		"schedule":     func(n *node) { d.schedule = r.schedule(n); r.oneRhythm(n, d) },
 		"silent_after": func(n *node) { d.silentAfter = r.duration(n, minInterval, munin.MaxRange) },
 		"timeouts":     func(n *node) { r.timeouts(n, where+".timeouts", &d.timeouts) },
 		"tags":         func(n *node) { d.tags = append(d.tags, r.tags(n)...) },
 		"plugins":      func(n *node) { d.plugins = append(d.plugins, r.plugins(n, where+".plugins")...) },
+	}
+}
+
+// schedule reads a cron schedule of polls.
+func (r *reader) schedule(n *node) *jobs.Schedule {
+	value := r.text(n)
+	if value == "" {
+		return nil
+	}
+	s, err := jobs.ParseSchedule(value)
+	if err == nil && (shortest(&s) < minInterval || shortest(&s) > maxInterval) {
+		err = fmt.Errorf("schedule %q: want polls %s to %s apart", short(value), munin.FormatDuration(minInterval), munin.FormatDuration(maxInterval))
+	}
+	if err != nil {
+		r.problem(n.Line, "%v", err)
+		return nil
+	}
+	return &s
+}
+
+// shortest is the shortest time between two instants of a schedule, as far as a year shows it.
+func shortest(s *jobs.Schedule) time.Duration {
+	const most = 2000
+	least := time.Duration(math.MaxInt64)
+	at := s.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	for range most {
+		next := s.Next(at)
+		if next.IsZero() || next.Year() > 2026 {
+			break
+		}
+		least, at = min(least, next.Sub(at)), next
+	}
+	return least
+}
+
+func (r *reader) oneRhythm(n *node, d *defaults) {
+	if d.interval != 0 && d.schedule != nil {
+		r.problem(n.Line, "only one of interval and schedule can be set")
 	}
 }
 

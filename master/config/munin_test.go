@@ -203,16 +203,23 @@ func TestAFieldCanBeAddedToAPluginsGraph(t *testing.T) {
 	}
 }
 
-func TestBothFilesTogether(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) string {
+// fileWriter writes files into a folder and says where they are.
+func fileWriter(t *testing.T, dir string) func(name, text string) string {
+	return func(name, text string) string {
 		t.Helper()
 		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
+}
+
+func TestBothFilesTogether(t *testing.T) {
+	write := fileWriter(t, t.TempDir())
 	write("munin.conf", "[web;a]\naddress 10.0.0.1\ndf.x.warning 50\n[web;b]\naddress 10.0.0.2\ndf.x.warning 60\ndf.update no\n")
 	main := write("corbie.yml", "munin_conf: munin.conf\ngroups: {web: {interval: 1m, tags: [w]}}\nhosts: {\"web;a\": 10.9.9.9}\n"+
 		"levels: [{match: \"a:df.*\", critical: 70}]\n")
