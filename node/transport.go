@@ -109,8 +109,8 @@ func (t *Transport) addSocket(value string) error {
 		return fmt.Errorf("%q: want a path, and perhaps a mode and a group, as in /run/corbie-node/socket 0660 munin", clip(value))
 	}
 	socket := Socket{Path: words[0], Mode: defaultSocketMode}
-	if strings.HasPrefix(socket.Path, "//") {
-		socket.Path = socket.Path[2:] // unix:///run/x
+	if path, ok := strings.CutPrefix(socket.Path, "//"); ok {
+		socket.Path = path // unix:///run/x
 	}
 	const longest = 107 // that the kernel takes
 	if !filepath.IsAbs(socket.Path) || len(socket.Path) > longest {
@@ -183,7 +183,7 @@ func (t *Transport) CheckTLS() (warnings []string, err error) {
 	paranoid := t.TLS.Mode == wire.TLSParanoid
 	unset := t.TLS.Key == t.defaultKey && errors.Is(faults.Key, os.ErrNotExist) && !t.TLS.Mode.Required()
 	switch {
-	case paranoid && !(faults.HasKey && faults.HasCA):
+	case paranoid && (!faults.HasKey || !faults.HasCA):
 		return nil, fmt.Errorf("tls paranoid: %w", errors.Join(faults.Key, faults.CA))
 	case faults.Key != nil && faults.HasKey:
 		warnings = append(warnings, "the key of before stays in use: "+faults.Key.Error())
@@ -193,13 +193,21 @@ func (t *Transport) CheckTLS() (warnings []string, err error) {
 	if faults.CA != nil {
 		warnings = append(warnings, "certificates of masters cannot be checked: "+faults.CA.Error())
 	}
-	if t.TLS.Match != "" && !t.TLS.Verify && !paranoid {
-		warnings = append(warnings, "tls_match without tls_verify_certificate proves nothing: everybody can make a certificate with that name")
-	}
-	if t.TLS.Verify && !paranoid {
-		warnings = append(warnings, "masters that show no certificate are let in, as by Munin's node; tls paranoid wants one of each")
+	if !paranoid {
+		warnings = append(warnings, t.weakTLS()...)
 	}
 	return warnings, nil
+}
+
+// weakTLS says which settings prove less than they seem to where the mode is not paranoid.
+func (t *Transport) weakTLS() []string {
+	switch {
+	case t.TLS.Verify:
+		return []string{"masters that show no certificate are let in, as by Munin's node; tls paranoid wants one of each"}
+	case t.TLS.Match != "":
+		return []string{"tls_match without tls_verify_certificate proves nothing: everybody can make a certificate with that name"}
+	}
+	return nil
 }
 
 // keepTLS takes over what a configuration with the same settings has read: the files may not be readable now.

@@ -142,7 +142,7 @@ func TestHangupOpensNewAddressesAndClosesOldOnesWithoutEndingSessions(t *testing
 // TestSystemdsSocketIsTakenOver starts the node as systemd does with a socket unit: the socket is descriptor 3,
 // and the variables name the process, which only a shell can know before it becomes the node.
 func TestSystemdsSocketIsTakenOver(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -211,6 +211,7 @@ func flush(b *testing.B, t *tabwriter.Writer) {
 }
 
 func benchLarge(b *testing.B, nodes int) {
+	b.Helper()
 	const interval = 10 * time.Second
 	for b.Loop() {
 		begin := time.Now()

@@ -70,17 +70,17 @@ type process struct {
 }
 
 // start runs a program and collects its stderr; it is killed when the test ends.
-func start(t testing.TB, name string, env []string, argv ...string) *process {
-	t.Helper()
+func start(tb testing.TB, name string, env []string, argv ...string) *process {
+	tb.Helper()
 	p := &process{name: name, line: make(chan string, 10000), done: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Env = append(os.Environ(), env...)
 	pipe, err := p.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() {
 		defer close(p.done)
@@ -97,10 +97,10 @@ func start(t testing.TB, name string, env []string, argv ...string) *process {
 		}
 		_ = p.cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		p.kill()
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", name, p.logged())
+		if tb.Failed() {
+			tb.Logf("log of %s:\n%s", name, p.logged())
 		}
 	})
 	return p
@@ -118,8 +118,8 @@ func (p *process) logged() string {
 }
 
 // waitFor blocks until the program logs a line that holds text, and returns it.
-func (p *process) waitFor(t testing.TB, text string) string {
-	t.Helper()
+func (p *process) waitFor(tb testing.TB, text string) string {
+	tb.Helper()
 	deadline := time.After(patience)
 	for {
 		select {
@@ -128,9 +128,9 @@ func (p *process) waitFor(t testing.TB, text string) string {
 				return line
 			}
 		case <-p.done:
-			t.Fatalf("%s ended before it said %q:\n%s", p.name, text, p.logged())
+			tb.Fatalf("%s ended before it said %q:\n%s", p.name, text, p.logged())
 		case <-deadline:
-			t.Fatalf("%s did not say %q in %v:\n%s", p.name, text, patience, p.logged())
+			tb.Fatalf("%s did not say %q in %v:\n%s", p.name, text, patience, p.logged())
 		}
 	}
 }
@@ -151,10 +151,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // startMaster runs "corbie serve" on the given folder and waits until it listens.
-func startMaster(t testing.TB, dir string, conf string) *process {
-	t.Helper()
-	p := start(t, "corbie serve", nil, "corbie", "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
-	p.waitFor(t, "listening")
+func startMaster(tb testing.TB, dir string, conf string) *process {
+	tb.Helper()
+	p := start(tb, "corbie serve", nil, "corbie", "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
+	p.waitFor(tb, "listening")
 	return p
 }
 

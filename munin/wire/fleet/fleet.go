@@ -137,12 +137,8 @@ func (o Options) withDefaults() Options {
 }
 
 func (o Options) check() error {
-	sum := 0.0
-	for _, share := range []float64{o.Mix.Hang, o.Mix.Slow, o.Mix.Rubbish, o.Mix.Vanish, o.Mix.Wrong} {
-		if !(share >= 0 && share <= 1) {
-			return fmt.Errorf("a share of %g: want 0 to 1", share)
-		}
-		sum += share
+	if err := o.Mix.check(); err != nil {
+		return err
 	}
 	switch {
 	case o.Nodes < 1 || o.Nodes > MaxNodes:
@@ -157,7 +153,19 @@ func (o Options) check() error {
 		return fmt.Errorf("a loss of %g: want 0 to less than 1", o.Loss)
 	case o.Latency < 0 || o.Jitter < 0:
 		return errors.New("latency and jitter cannot be negative")
-	case sum > 1.000001:
+	}
+	return nil
+}
+
+func (m Mix) check() error {
+	sum := 0.0
+	for _, share := range []float64{m.Hang, m.Slow, m.Rubbish, m.Vanish, m.Wrong} {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("a share of %g: want 0 to 1", share)
+		}
+		sum += share
+	}
+	if sum > 1.000001 {
 		return fmt.Errorf("the shares of misbehaving nodes add up to %g, which is more than 1", sum)
 	}
 	return nil
