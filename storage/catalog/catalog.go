@@ -44,10 +44,8 @@ type Catalog struct {
 	hosts  map[munin.HostID]*stored
 	closed sync.Once
 
-	// Polls that end at about the same time are stored together: whoever holds turn does it for all in queue.
-	turn    chan struct{}
-	queueMu sync.Mutex
-	queue   []*waiting
+	polls  *together[*munin.Poll]
+	states *together[[]munin.AlertState]
 }
 
 // Open opens the catalogue in a file, creates it where there is none, and brings an older one up to date after making a copy
@@ -66,7 +64,7 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c.hosts, c.turn = make(map[munin.HostID]*stored), make(chan struct{}, 1)
+	c.hosts, c.polls, c.states = make(map[munin.HostID]*stored), newTogether(c.recordAll), newTogether(c.saveAll)
 	var err error
 	if c.durable, err = pool(path, 1, writer("rwc", "FULL")); err != nil {
 		return err

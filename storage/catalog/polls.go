@@ -38,13 +38,6 @@ type stored struct {
 	faults    bool   // there may be some
 }
 
-// waiting is a poll that is to be stored.
-type waiting struct {
-	poll *munin.Poll
-	done chan struct{} // closed once the poll was stored, or nobody else will do it
-	told bool          // it was stored
-}
-
 // Record stores what one poll said, in one transaction: how the session went, the graphs, the faults instead of those of the poll before. Graphs
 // that it did not bring stay known with their LastSeen. LastAnswer moves only when the session ended well.
 // A host that was never configured is added. The readings are not the catalogue's business. Polls that are recorded
@@ -56,54 +49,27 @@ func (c *Catalog) Record(ctx context.Context, p *munin.Poll) error {
 	if c.fast == nil {
 		return fmt.Errorf("store the poll of %s: %w", p.Host, errReadOnly)
 	}
-	w := &waiting{poll: p, done: make(chan struct{})}
-	c.queueMu.Lock()
-	c.queue = append(c.queue, w)
-	c.queueMu.Unlock()
-	select {
-	case <-w.done: // Somebody else had the turn.
-	case c.turn <- struct{}{}:
-		c.recordTogether(ctx)
-		<-c.turn
-		<-w.done
-	}
-	if w.told {
-		return nil
-	}
-	if err := c.recordAll(ctx, []*waiting{w}); err != nil {
+	if err := c.polls.run(ctx, p); err != nil {
 		return fmt.Errorf("store the poll of %s: %w", p.Host, err)
 	}
 	return nil
 }
 
-// recordTogether stores what is in the queue. Where that fails, each is left to who brought it.
-func (c *Catalog) recordTogether(ctx context.Context) {
-	c.queueMu.Lock()
-	batch := c.queue
-	c.queue = nil
-	c.queueMu.Unlock()
-	told := len(batch) > 0 && c.recordAll(ctx, batch) == nil
-	for _, w := range batch {
-		w.told = told
-		close(w.done)
-	}
-}
-
 // recordAll stores polls in one transaction, all or none.
-func (c *Catalog) recordAll(ctx context.Context, batch []*waiting) error {
+func (c *Catalog) recordAll(ctx context.Context, batch []*munin.Poll) error {
 	err := c.change(ctx, c.fast, func(tx *sql.Tx) error {
 		again, err := tx.PrepareContext(ctx, seenAgain)
 		if err != nil {
 			return err
 		}
 		defer again.Close()
-		for _, w := range batch {
-			if same, err := c.recordSame(ctx, again, w.poll); err != nil {
+		for _, p := range batch {
+			if same, err := c.recordSame(ctx, again, p); err != nil {
 				return err
 			} else if same {
 				continue
 			}
-			if err := c.recordOne(ctx, tx, w.poll); err != nil {
+			if err := c.recordOne(ctx, tx, p); err != nil {
 				return err
 			}
 		}
@@ -321,11 +287,11 @@ func (s *stored) apply(done changes) {
 }
 
 // forget makes the next polls of hosts read again what is stored.
-func (c *Catalog) forget(batch []*waiting) {
+func (c *Catalog) forget(batch []*munin.Poll) {
 	c.write.Lock()
 	defer c.write.Unlock()
-	for _, w := range batch {
-		delete(c.hosts, w.poll.Host)
+	for _, p := range batch {
+		delete(c.hosts, p.Host)
 	}
 }
 

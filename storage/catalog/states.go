@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"slices"
 
 	"corbie/munin"
 )
@@ -15,7 +16,18 @@ func (c *Catalog) SaveStates(ctx context.Context, states []munin.AlertState) err
 	if len(states) == 0 {
 		return nil
 	}
-	err := c.change(ctx, c.durable, func(tx *sql.Tx) error {
+	if c.durable == nil {
+		return fmt.Errorf("store alert states: %w", errReadOnly)
+	}
+	if err := c.states.run(ctx, states); err != nil {
+		return fmt.Errorf("store alert states: %w", err)
+	}
+	return nil
+}
+
+// saveAll stores states in one transaction, all or none.
+func (c *Catalog) saveAll(ctx context.Context, batch [][]munin.AlertState) error {
+	return c.change(ctx, c.durable, func(tx *sql.Tx) error {
 		stmt, err := tx.PrepareContext(ctx, `INSERT OR REPLACE INTO states
 			(host, graph, field, level, since, open, open_since, unknowns, value, bounds, changed, reason)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
@@ -23,7 +35,7 @@ func (c *Catalog) SaveStates(ctx context.Context, states []munin.AlertState) err
 			return err
 		}
 		defer stmt.Close()
-		for _, s := range states {
+		for _, s := range slices.Concat(batch...) {
 			_, err := stmt.ExecContext(ctx, s.ID.Host, s.ID.Graph, s.ID.Field, s.Level.String(), nanos(s.Since),
 				s.Open.String(), nanos(s.OpenSince), s.Unknowns, sql.NullFloat64{Float64: s.Value, Valid: !math.IsNaN(s.Value)},
 				s.Bounds.String(), nanos(s.Changed), s.Reason)
@@ -33,10 +45,6 @@ func (c *Catalog) SaveStates(ctx context.Context, states []munin.AlertState) err
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("store alert states: %w", err)
-	}
-	return nil
 }
 
 // States lists all stored states, by ID.
