@@ -3,11 +3,11 @@ package poll
 import (
 	"bytes"
 	"crypto/sha256"
+	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 	"weak"
 
@@ -93,11 +93,28 @@ func cloned(g *munin.Graph) munin.Graph {
 // library keeps what configs say for as long as a host refers to it, so that hosts with the same plugins share
 // one copy and only the first of them has to parse.
 type library struct {
-	version atomic.Uint64 // of the newest set of graphs
+	seed maphash.Seed
 
 	mu      sync.Mutex
 	books   map[edition]weak.Pointer[described]
+	sets    map[uint64]weak.Pointer[graphSet]
+	version uint64 // of the newest set
 	sweepAt int
+}
+
+// graphSet is what the graphs of a poll are told as.
+type graphSet struct {
+	kept    []*munin.Graph // in order
+	graphs  []munin.Graph  // the same, not pointed to
+	version uint64         // munin.Poll.Described
+}
+
+func newGraphSet(kept []*munin.Graph, version uint64) *graphSet {
+	set := &graphSet{kept: kept, graphs: make([]munin.Graph, len(kept)), version: version}
+	for i, g := range kept {
+		set.graphs[i] = *g
+	}
+	return set
 }
 
 type edition struct {
@@ -105,16 +122,47 @@ type edition struct {
 	hash   digest
 }
 
+// leastSweep is how much may gather before the first sweep.
+const leastSweep = 1000
+
 func newLibrary() *library {
-	return &library{books: make(map[edition]weak.Pointer[described]), sweepAt: 1000}
+	return &library{
+		seed: maphash.MakeSeed(), books: make(map[edition]weak.Pointer[described]), sets: make(map[uint64]weak.Pointer[graphSet]),
+		sweepAt: leastSweep,
+	}
 }
 
-// next is the number of another set of graphs; 0 where there is nothing to compare it with.
-func (l *library) next() uint64 {
+// set makes of graphs what a poll tells. Hosts that have the very same graphs share it.
+func (l *library) set(kept []*munin.Graph) *graphSet {
 	if l == nil {
-		return 0
+		return newGraphSet(kept, 0)
 	}
-	return l.version.Add(1)
+	var h maphash.Hash
+	h.SetSeed(l.seed)
+	for _, g := range kept {
+		maphash.WriteComparable(&h, g)
+	}
+	key := h.Sum64()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if set := l.sets[key].Value(); set != nil && slices.Equal(set.kept, kept) {
+		return set
+	}
+	l.version++
+	set := newGraphSet(kept, l.version)
+	l.sets[key] = weak.Make(set)
+	l.sweep()
+	return set
+}
+
+// sweep drops what no host refers to any more, from time to time.
+func (l *library) sweep() {
+	if len(l.books)+len(l.sets) < l.sweepAt {
+		return
+	}
+	maps.DeleteFunc(l.books, func(_ edition, p weak.Pointer[described]) bool { return p.Value() == nil })
+	maps.DeleteFunc(l.sets, func(_ uint64, p weak.Pointer[graphSet]) bool { return p.Value() == nil })
+	l.sweepAt = max(leastSweep, 2*(len(l.books)+len(l.sets)))
 }
 
 func (l *library) find(plugin string, hash digest, text []byte) *described {
@@ -132,10 +180,7 @@ func (l *library) find(plugin string, hash digest, text []byte) *described {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.books[key] = weak.Make(d)
-	if len(l.books) > l.sweepAt {
-		maps.DeleteFunc(l.books, func(_ edition, p weak.Pointer[described]) bool { return p.Value() == nil })
-		l.sweepAt = max(1000, 2*len(l.books))
-	}
+	l.sweep()
 	return d
 }
 
@@ -144,9 +189,7 @@ type knowledge struct {
 	plugins map[string]*described
 	asked   map[string]time.Time // when a plugin answered that is not asked at every poll
 	doubted map[string]digest    // configs that looked like another plugin's the last time
-	kept    []*munin.Graph       // the graphs of the last session, in order, …
-	graphs  []munin.Graph        // … as they were told, …
-	version uint64               // … and as munin.Poll.Described
+	set     *graphSet            // the graphs of the last session that brought some
 
 	spooled *described // what the spool said the last time
 
@@ -228,13 +271,10 @@ func (s *session) remember() {
 	if len(s.kept) == 0 {
 		return
 	}
-	if k.version == 0 || !slices.Equal(k.kept, s.kept) {
-		k.kept, k.graphs, k.version = s.kept, make([]munin.Graph, len(s.kept)), s.opts.library.next()
-		for i, g := range s.kept {
-			k.graphs[i] = *g
-		}
+	if k.set == nil || !slices.Equal(k.set.kept, s.kept) {
+		k.set = s.opts.library.set(s.kept)
 	}
-	s.poll.Graphs, s.poll.Described = k.graphs, k.version
+	s.poll.Graphs, s.poll.Described = k.set.graphs, k.set.version
 }
 
 // split parts a config's answer into the description and, where a dirty one holds values, an answer to fetch.

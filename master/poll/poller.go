@@ -48,6 +48,7 @@ type Options struct {
 type Poller struct {
 	opts Options
 	room chan struct{} // one token for a session in progress
+	long chan struct{} // one token for a session that lasts
 	wake chan struct{} // the targets changed
 
 	library *library
@@ -70,7 +71,8 @@ func New(targets []Target, opts Options) *Poller {
 		opts.Concurrency = 256
 	}
 	p := &Poller{
-		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1), library: newLibrary(),
+		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1),
+		long: make(chan struct{}, longSessions*opts.Concurrency), library: newLibrary(),
 		catchUp: make(chan struct{}, catchUps),
 		stats:   Stats{Failed: make(map[string]int64), Limit: opts.Concurrency}, hosts: make(map[munin.HostID]HostStats),
 	}
@@ -251,14 +253,14 @@ func (p *Poller) logLate(ctx context.Context, host munin.HostID, missed int64, n
 type memory struct {
 	last   []string // plugins that broke a connection: they are asked after all others
 	reason string   // of the last poll's failure
+	long   bool     // the last session lasted
 	known  knowledge
 }
 
 // once polls a host and stores what it gave.
 func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory *memory) {
-	select {
-	case p.room <- struct{}{}:
-	case <-ctx.Done():
+	release, ok := p.enter(ctx, memory.long)
+	if !ok {
 		return
 	}
 	start := time.Now()
@@ -271,7 +273,8 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	result, breakers := contained(ctx, target, opts)
 	result.Lag = lag
 	p.count(result)
-	<-p.room
+	release()
+	memory.long = result.Took >= longSession
 	if len(breakers) > 0 || result.Err != nil {
 		// Those of before may not have been reached now.
 		breakers = append(breakers, memory.last...)
@@ -284,6 +287,58 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	if result.Spool != 0 {
 		memory.known.spool = result.Spool
 	}
+}
+
+// Nodes that hang are polled beside the others: a session that lasts gives its place to the next, so that no number of
+// them makes a sound node wait.
+const (
+	// longSession is after what time a session gives up its place.
+	longSession = 2 * time.Second
+	// longSessions is how many of them there may be for each place; what is above keeps its place.
+	longSessions = 8
+)
+
+// enter waits for a place among the sessions, and returns what gives it back. A host whose last session was long
+// takes a place among those, where there is one.
+func (p *Poller) enter(ctx context.Context, long bool) (release func(), ok bool) {
+	if long {
+		select {
+		case p.long <- struct{}{}:
+			return func() { <-p.long }, true
+		default:
+		}
+	}
+	select {
+	case p.room <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	place := p.room
+	var mu sync.Mutex
+	var timer *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(longSession, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if place != p.room {
+			return
+		}
+		select {
+		case p.long <- struct{}{}:
+			<-p.room
+			place = p.long
+		default:
+			timer.Reset(longSession)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		<-place
+		place = nil
+	}, true
 }
 
 // count adds a session that ended to the counters.

@@ -67,7 +67,9 @@ func (s *session) takeSpool(body []byte) {
 	reply := munin.ParseConfig("", body)
 	s.fault(reply.Faults...)
 	if len(reply.Graphs) == 0 && len(reply.Samples) == 0 {
-		s.kept = s.known.kept // Nothing is new: neither are the graphs.
+		if s.known.set != nil {
+			s.kept = s.known.set.kept // Nothing is new: neither are the graphs.
+		}
 		return
 	}
 	all := &job{about: s.describeSpool(reply.Graphs), state: done}
