@@ -282,38 +282,43 @@ func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*co
 }
 
 // targetsEvery is how often the files of targets are looked at.
-const targetsEvery = 10 * time.Second
+const targetsEvery = 5 * time.Second
 
 // reloads reads the configuration anew when it is told to, and when a file of targets has changed.
 func (a *app) reloads(ctx context.Context, reload <-chan os.Signal, read func() (*config.Config, error)) {
 	ticker := time.NewTicker(targetsEvery)
 	defer ticker.Stop()
-	seen := a.conf.Fingerprint()
+	seen := a.conf.Seen()
 	for {
+		var now string
 		select {
 		case <-ctx.Done():
 			return
 		case <-reload:
+			now = a.conf.Fingerprint()
 		case <-ticker.C:
-			if a.conf.Fingerprint() == seen {
+			if now = a.conf.Fingerprint(); now == seen {
 				continue
 			}
 			a.log.Info("the files of targets have changed")
 		}
-		seen = a.conf.Fingerprint() // Before they are read: what changes meanwhile is read again.
-		a.reload(ctx, read)
+		// What was refused is not read again before it changes again.
+		if seen = now; a.reload(ctx, read) {
+			seen = a.conf.Seen()
+		}
 	}
 }
 
-// reload reads the configuration and swaps hosts, levels and receivers. When anything is wrong with it, nothing changes.
-func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) {
+// reload reads the configuration and swaps hosts, levels and receivers. When anything is wrong with it, nothing changes and it is
+// false.
+func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) bool {
 	conf, err := read()
 	if err == nil {
 		err = a.router.Reload(routeReceivers(conf))
 	}
 	if err != nil {
 		a.log.Error("the configuration was not reloaded, the old one stays in force", "err", err)
-		return
+		return false
 	}
 	targets, err := a.configureHosts(ctx, conf)
 	if err != nil {
@@ -327,6 +332,7 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) {
 	a.virtual.Reload(conf.Plans())
 	logFindings(a.log, conf)
 	a.log.Info("configuration reloaded", "hosts", len(conf.Hosts), "receivers", len(conf.Receivers))
+	return true
 }
 
 // logFindings says what is probably not meant, and what was left out.

@@ -49,6 +49,7 @@ type Config struct {
 	tags    map[munin.HostID][]string
 	munin   *muninConf // nil: there is no munin.conf
 	watched []string   // patterns of the files of targets
+	seen    string
 }
 
 // Forecast says when the capacity forecast is computed.

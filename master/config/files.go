@@ -1,10 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,15 +99,23 @@ func (f *folder) program(name string) (string, error) {
 func (c *Config) Fingerprint() string {
 	var b strings.Builder
 	for _, pattern := range c.watched {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			info, err := os.Stat(name)
-			if errors.Is(err, fs.ErrNotExist) || err != nil {
-				continue
-			}
+		b.WriteString(fingerprint(pattern))
+	}
+	return b.String()
+}
+
+// Seen is what Fingerprint was when the files were read, so that a change of which the configuration knows nothing shows
+// as a difference.
+func (c *Config) Seen() string { return c.seen }
+
+func fingerprint(pattern string) string {
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil {
 			fmt.Fprintf(&b, "%s %d %d\n", name, info.Size(), info.ModTime().UnixNano())
 		}
 	}

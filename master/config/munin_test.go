@@ -205,6 +205,7 @@ func TestAFieldCanBeAddedToAPluginsGraph(t *testing.T) {
 
 // fileWriter writes files into a folder and says where they are.
 func fileWriter(t *testing.T, dir string) func(name, text string) string {
+	t.Helper()
 	return func(name, text string) string {
 		t.Helper()
 		path := filepath.Join(dir, name)

@@ -134,7 +134,7 @@ func TestFilesOfHostsAndTargets(t *testing.T) {
 		t.Errorf("%+v", g.Fields[0])
 	}
 	before := c.Fingerprint()
-	if before == "" || before != load().Fingerprint() {
+	if before == "" || before != load().Fingerprint() || before != c.Seen() {
 		t.Errorf("the fingerprint of files that did not change: %q", before)
 	}
 	write("t/three.yml", "- targets: [10.0.3.1]\n")

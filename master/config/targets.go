@@ -38,7 +38,9 @@ func (inv *inventory) addTargets(s *sections) {
 		}
 		for _, pattern := range r.texts(files) {
 			if r.folder != nil {
-				inv.conf.watched = append(inv.conf.watched, r.folder.path(pattern))
+				path := r.folder.path(pattern)
+				inv.conf.watched = append(inv.conf.watched, path)
+				inv.conf.seen += fingerprint(path) // Before they are read: what changes meanwhile is read again.
 			}
 			for _, sub := range r.files(files.Line, "file_sd", pattern) {
 				inv.targetFile(sub, &base, r.at(files.Line))
