@@ -38,7 +38,8 @@ func newWatch() *watch {
 }
 
 func (w *watch) loadGraphs(ctx context.Context, from Graphs, id munin.HostID) error {
-	if w.loaded {
+	if w.loaded || len(w.states) == 0 {
+		w.loaded = true // Nothing of it was ever watched: what the polls tell is enough.
 		return nil
 	}
 	graphs, err := from.Graphs(ctx, id)
