@@ -52,8 +52,13 @@ type Keeper struct {
 	said  map[munin.HostID]string // what was logged last of a host
 }
 
-// settling is how long after a start or a change of the plans the first look is: polled hosts answer before.
-const settling = 5 * time.Second
+const (
+	// settling is how long after a start or a change of the plans the first look is: most polled hosts answer before.
+	settling = 5 * time.Second
+	// young is how long after that graphs are looked at again soon in which something is missing.
+	young = 10 * time.Minute
+	again = 15 * time.Second
+)
 
 // New makes a Keeper; Run starts it.
 func New(plans []Plan, opts Options) *Keeper {
@@ -103,6 +108,7 @@ func (k *Keeper) plan(host munin.HostID) Plan {
 // Run looks at every virtual host once in its interval, until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	due := make(map[munin.HostID]time.Time)
+	begun := time.Now()
 	timer := time.NewTimer(settling)
 	defer timer.Stop()
 	for {
@@ -110,7 +116,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-k.wake:
-			due = make(map[munin.HostID]time.Time)
+			due, begun = make(map[munin.HostID]time.Time), time.Now()
 			timer.Reset(settling)
 			continue
 		case <-timer.C:
@@ -122,26 +128,33 @@ func (k *Keeper) Run(ctx context.Context) error {
 				next = min(next, wait)
 				continue
 			}
-			due[plan.Host] = now.Add(plan.Interval)
-			next = min(next, plan.Interval)
-			k.look(ctx, &plan)
+			wait := plan.Interval
+			if !k.look(ctx, &plan, now.Sub(begun) < young) {
+				wait = min(wait, again)
+			}
+			due[plan.Host] = now.Add(wait)
+			next = min(next, wait)
 		}
 		timer.Reset(next)
 	}
 }
 
-// look is one poll of a virtual host.
-func (k *Keeper) look(ctx context.Context, plan *Plan) {
+// look is one poll of a virtual host. It is false when something is missing that may come soon: then nobody is told of the
+// poll but the catalogue.
+func (k *Keeper) look(ctx context.Context, plan *Plan, young bool) bool {
 	now := time.Now().UTC()
 	p := &munin.Poll{Host: plan.Host, Slot: now, Start: now, Banner: plan.Host.Name()}
-	if err := k.add(ctx, plan, p); err != nil {
-		k.log(plan.Host, err.Error())
-		return
-	}
+	err := k.add(ctx, plan, p)
 	p.Took = time.Since(now)
-	if err := k.opts.Catalog.Record(ctx, p); err != nil {
+	if err == nil {
+		err = k.opts.Catalog.Record(ctx, p)
+	}
+	if err != nil {
 		k.log(plan.Host, err.Error())
-		return
+		return true
+	}
+	if young && len(p.Faults) > 0 {
+		return false
 	}
 	reasons := make([]string, len(p.Faults))
 	for i, f := range p.Faults {
@@ -151,6 +164,7 @@ func (k *Keeper) look(ctx context.Context, plan *Plan) {
 	if k.opts.Observe != nil {
 		k.opts.Observe(ctx, p)
 	}
+	return true
 }
 
 // log says what is wrong with a virtual host when it changes.

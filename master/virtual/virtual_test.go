@@ -109,9 +109,11 @@ func TestAVirtualHostIsLookedAtOnceInItsInterval(t *testing.T) {
 			t.Errorf("%s\nwant %s\n%+v", got, want, first)
 		}
 		m.put("web;www3", "load", "graph_title Load\nload.label load\n")
-		if p := after(5*time.Minute, 1)[0]; len(p.Faults) != 0 || len(p.Graphs[0].Fields) != 3 {
+		if p := after(15*time.Second, 1)[0]; len(p.Faults) != 0 || len(p.Graphs[0].Fields) != 3 {
 			t.Errorf("a host that came later: %s, %v", show(p), p.Faults)
 		}
+		after(5*time.Minute-2*time.Second, 0)
+		after(2*time.Second, 1)
 		k.Reload(nil)
 		after(time.Hour, 0)
 		stop()
