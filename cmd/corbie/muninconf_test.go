@@ -19,42 +19,42 @@ import (
 const muninUpdate = "/usr/share/munin/munin-update"
 
 // account is the user as whom Munin's master runs.
-func account(t testing.TB) (uid, gid int) {
-	t.Helper()
+func account(tb testing.TB) (uid, gid int) {
+	tb.Helper()
 	munin, err := user.Lookup("munin")
 	if err != nil || os.Getuid() != 0 {
-		missPeer(t, "the user munin, or root to become it")
+		missPeer(tb, "the user munin, or root to become it")
 	}
 	uid, uidErr := strconv.Atoi(munin.Uid)
 	gid, gidErr := strconv.Atoi(munin.Gid)
 	if err := errors.Join(uidErr, gidErr); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return uid, gid
 }
 
 // muninFolders makes the folders in which Munin works, and its configuration.
-func muninFolders(t testing.TB, text, address string, uid, gid int) (dir, conf string) {
-	t.Helper()
+func muninFolders(tb testing.TB, text, address string, uid, gid int) (dir, conf string) {
+	tb.Helper()
 	// The name of Munin's socket in it may have 108 characters, and those of the test's own folder are long.
 	dir, err := os.MkdirTemp("/tmp", "munin") //nolint:usetesting // see above
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	tb.Cleanup(func() { os.RemoveAll(dir) })
 	err = errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, uid, gid))
 	for _, name := range []string{"lib", "www", "log", "run"} {
 		path := filepath.Join(dir, name)
 		err = errors.Join(err, os.Mkdir(path, 0o755), os.Chown(path, uid, gid))
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, port, _ := strings.Cut(address, ":")
 	text = strings.NewReplacer("/var/lib/munin", dir+"/lib", "/var/cache/munin/www", dir+"/www", "/var/log/munin", dir+"/log",
 		"/var/run/munin", dir+"/run", "port 4949", "port "+port).Replace(text)
 	conf = filepath.Join(dir, "munin.conf")
-	writeFile(t, conf, text, 0o644)
+	writeFile(tb, conf, text, 0o644)
 	return dir, conf
 }
 
