@@ -55,7 +55,7 @@ func TestSessionsFetchWhatWasSampled(t *testing.T) {
 	if got := m.ask("cap multigraph spool"); got != "cap multigraph dirtyconfig spool" {
 		t.Errorf("a master that can name the node: %q", got)
 	}
-	text := awaitSpool(t, m, "spoolfetch 0", `(?s)multi.*\nmultigraph load_x_y\ngraph_title Load\na.label A\nupdate_rate 1\nmultigraph load_x_y\na.value \d+:5\n`)
+	text := awaitSpool(t, m, "spoolfetch 0", `(?m)^multigraph load_x_y\ngraph_title Load\na.label A\nupdate_rate 1\nmultigraph load_x_y\na.value \d+:5\n`)
 	text += awaitSpool(t, m, "spoolfetch 0", `(?s)multigraph m\na.value \d+:1\nmultigraph m.c\nc.value \d+:U\n.*`)
 	text += awaitSpool(t, m, "spoolfetch 0", `(?s)n.value \d+:-0\n`)
 	text += awaitSpool(t, m, "spoolfetch 0", `(?s)a.label state-spool spool\n`)
