@@ -206,13 +206,13 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
-func writeFile(t testing.TB, path, text string, mode os.FileMode) {
-	t.Helper()
+func writeFile(tb testing.TB, path, text string, mode os.FileMode) {
+	tb.Helper()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

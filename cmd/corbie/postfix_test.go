@@ -27,12 +27,12 @@ func needPeer(t *testing.T, programs ...string) {
 	}
 }
 
-func missPeer(t testing.TB, why string) {
-	t.Helper()
+func missPeer(tb testing.TB, why string) {
+	tb.Helper()
 	if os.Getenv("CORBIE_PEERS") == "required" {
-		t.Fatal(why)
+		tb.Fatal(why)
 	}
-	t.Skip(why)
+	tb.Skip(why)
 }
 
 const postfixMain = `compatibility_level = 3.6

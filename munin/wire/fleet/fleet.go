@@ -2,7 +2,7 @@
 // answers are made from a few texts, so that a fleet costs little beside the master that it is measured with.
 // Everything that it does follows from a seed.
 //
-// Every value says which series it is of, see Owner, so that a test can prove that none was stored under
+// Every value says which series it is of, so that a test can prove that none was stored under
 // another name.
 package fleet
 
