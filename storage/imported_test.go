@@ -26,7 +26,7 @@ func rows(size time.Duration, count int, end time.Time) storage.Archive {
 func TestImportedHistoryStandsBeforeTheSamplesWithoutSeamOrDoubleCount(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now().UTC().Truncate(2 * time.Hour).Add(-time.Hour) // the archives of two hours then end on whole rows
-	began := now.Add(-6 * time.Hour) // when Corbie took over; the other system ran on for three hours
+	began := now.Add(-6 * time.Hour)                                // when Corbie took over; the other system ran on for three hours
 	source := munin.Source{ID: munin.SeriesID{Host: "web;a", Graph: "load", Field: "load"}}
 	other := munin.Source{ID: munin.SeriesID{Host: "web;b", Graph: "load", Field: "load"}, Type: munin.Derive, Heartbeat: 10 * time.Minute}
 	end := began.Add(3 * time.Hour)
