@@ -51,18 +51,19 @@ func (c *ServerConn) startTLS(ctx context.Context, reader *bufio.Reader) error {
 		return err
 	}
 	const node = asking(false)
+	under := &batchConn{Conn: c.conn}
 	var secure *tls.Conn
 	if answer == tlsOK {
-		secure = tls.Server(c.conn, c.opts.TLS.config(keys, node, true))
+		secure = tls.Server(under, c.opts.TLS.config(keys, node, true))
 	} else {
 		pause(ctx, flipPause)
-		secure = tls.Client(c.conn, c.opts.TLS.config(keys, node, false))
+		secure = tls.Client(under, c.opts.TLS.config(keys, node, false))
 	}
 	if err := handshake(ctx, c.conn, secure, time.Time{}); err != nil {
 		c.linger()
 		return err
 	}
-	c.secure, c.stream = true, secure
+	c.secure, c.stream = true, &lineConn{Conn: secure, under: under}
 	reader.Reset(secure)
 	return nil
 }
@@ -133,7 +134,8 @@ func (c *Client) StartTLS(ctx context.Context, t *TLS) (bool, error) {
 	if keys.cert == nil && t.settings.Mode == TLSParanoid {
 		return false, c.fail(tlsCommand, ErrTLS, "tls is paranoid, which needs a key and a certificate", t.Check().Key)
 	}
-	secure, err := c.askTLS(t, keys)
+	under := &batchConn{Conn: c.conn}
+	secure, err := c.askTLS(t, keys, under)
 	if err != nil || secure == nil {
 		return false, err
 	}
@@ -141,7 +143,7 @@ func (c *Client) StartTLS(ctx context.Context, t *TLS) (bool, error) {
 		c.err = &SessionError{Asked: tlsCommand, Kind: ErrTLS, Detail: strings.TrimPrefix(err.Error(), ErrTLS.Error()+": ")}
 		return false, c.err
 	}
-	c.conn, c.in.conn, c.done = secure, secure, time.Now()
+	c.conn, c.in.conn, c.done = &lineConn{Conn: secure, under: under}, secure, time.Now()
 	c.buf.Reset(c.in)
 	c.encrypted = true
 	return true, nil
@@ -149,7 +151,7 @@ func (c *Client) StartTLS(ctx context.Context, t *TLS) (bool, error) {
 
 // askTLS says STARTTLS and makes what is needed for the handshake out of the node's answer; nil means that the
 // session goes on in the clear.
-func (c *Client) askTLS(t *TLS, keys tlsKeys) (*tls.Conn, error) {
+func (c *Client) askTLS(t *TLS, keys tlsKeys, under *batchConn) (*tls.Conn, error) {
 	if err := c.write(tlsCommand, tlsCommand+"\n"); err != nil {
 		return nil, err
 	}
@@ -162,7 +164,7 @@ func (c *Client) askTLS(t *TLS, keys tlsKeys) (*tls.Conn, error) {
 	case strings.HasPrefix(answer, tlsOK) && c.buf.Buffered() > 0:
 		return nil, c.unasked(tlsCommand)
 	case strings.HasPrefix(answer, tlsOK):
-		return tls.Client(c.conn, t.config(keys, master, false)), nil
+		return tls.Client(under, t.config(keys, master, false)), nil
 	case strings.HasPrefix(answer, tlsMaybe):
 		if keys.cert == nil {
 			if keys.cert, err = makeCertificate(); err != nil {
@@ -170,28 +172,13 @@ func (c *Client) askTLS(t *TLS, keys tlsKeys) (*tls.Conn, error) {
 			}
 		}
 		early, _ := c.buf.Peek(c.buf.Buffered()) // The node's side of the handshake may be there already.
-		return tls.Server(&prefixed{Conn: c.conn, early: bytes.Clone(early)}, t.config(keys, master, true)), nil
+		under.early = bytes.Clone(early)
+		return tls.Server(under, t.config(keys, master, true)), nil
 	case !t.settings.Mode.Required():
 		c.done = time.Now()
 		return nil, nil //nolint:nilnil // see above
 	}
 	return nil, c.fail(tlsCommand, ErrTLS, "the node does not know how, it said "+quoted(Excerpt(line)), nil)
-}
-
-// prefixed is a connection of which something was read already.
-type prefixed struct {
-	net.Conn
-	early []byte
-}
-
-// Read implements io.Reader.
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.early) == 0 {
-		return p.Conn.Read(b)
-	}
-	n := copy(b, p.early)
-	p.early = p.early[n:]
-	return n, nil
 }
 
 // wantsTLS says that a command came in the clear where nothing but STARTTLS may.
@@ -202,8 +189,8 @@ func (c *ServerConn) wantsTLS(command Command) bool {
 // hangUp closes the connection. A client whose session is encrypted is told first, so that it can tell the end
 // from an attack.
 func (c *ServerConn) hangUp() {
-	if secure, ok := c.stream.(*tls.Conn); ok {
-		_ = secure.Close() // It closes the connection as well, and nobody is left to be told.
+	if c.secure {
+		_ = c.stream.Close() // It closes the connection as well, and nobody is left to be told.
 	}
 	_ = c.conn.Close()
 }

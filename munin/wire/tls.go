@@ -111,7 +111,9 @@ func (t *TLS) config(keys tlsKeys, side asking, server bool) *tls.Config {
 		MinVersion:             tls.VersionTLS12,
 		InsecureSkipVerify:     true, //nolint:gosec // checkPeer does it
 		SessionTicketsDisabled: true,
-		VerifyConnection:       func(s tls.ConnectionState) error { return t.checkPeer(s.PeerCertificates, keys.roots, side, server) },
+		// A record that is not full is a line: see lineConn.
+		DynamicRecordSizingDisabled: true,
+		VerifyConnection:            func(s tls.ConnectionState) error { return t.checkPeer(s.PeerCertificates, keys.roots, side, server) },
 	}
 	if keys.cert != nil {
 		c.Certificates = []tls.Certificate{*keys.cert}

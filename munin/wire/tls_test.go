@@ -246,6 +246,24 @@ func encrypted(t *testing.T, client net.Conn, early string) (*tls.Conn, error) {
 	return secure, secure.HandshakeContext(t.Context())
 }
 
+// TestEachLineIsARecord is for Munin's master and node, which take a record for a line.
+func TestEachLineIsARecord(t *testing.T) {
+	ca := wiretest.NewCA(t, "authority")
+	client, _ := connect(t, wire.ServerOptions{TLS: side(t, wire.TLSAuto, ca.Issue(t, "node"))})
+	secure, err := encrypted(t, client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go say1(secure, "config load\nlist\n")
+	record := make([]byte, 64<<10)
+	for _, want := range []string{"graph_title Load average\n", "graph_vlabel load\n", "load.label load\n", ".\n", "cpu load\n"} {
+		n, err := secure.Read(record)
+		if string(record[:n]) != want || err != nil {
+			t.Errorf("a record holds %q, %v; want %q", record[:n], err, want)
+		}
+	}
+}
+
 func TestASecondSTARTTLSEndsTheSession(t *testing.T) {
 	ca := wiretest.NewCA(t, "authority")
 	client, ended := connect(t, wire.ServerOptions{TLS: side(t, wire.TLSAuto, ca.Issue(t, "node"))})
