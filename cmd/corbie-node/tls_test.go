@@ -171,7 +171,7 @@ func openDoor(t *testing.T, node string) string {
 func passThrough(t *testing.T, client net.Conn, node string) {
 	t.Helper()
 	defer client.Close()
-	conn, err := net.DialTimeout("tcp", node, 10*time.Second) //nolint:noctx // a test
+	conn, err := net.DialTimeout("tcp", node, 10*time.Second)
 	if err != nil {
 		t.Error(err)
 		return
