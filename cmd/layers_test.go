@@ -38,6 +38,7 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml":                    {"master/config"},
 	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node", "cmd/corbie-fleet"},
 	"os/exec":                            {"node/runner", "alerts/route", "master/transport"},
+	"github.com/gosnmp/gosnmp":           {"node/snmp"},
 }
 
 type goPackage struct {

@@ -14,11 +14,13 @@ import (
 
 	"corbie/node"
 	"corbie/node/configure"
+	"corbie/node/snmp"
 )
 
 var (
 	_ configure.Folder = (*node.Catalogue)(nil)
 	_ configure.Asker  = (*node.Catalogue)(nil)
+	_ configure.Agent  = (*snmp.Session)(nil)
 )
 
 // ourLibrary is where the package puts the plugins that come with the node.
@@ -33,6 +35,7 @@ type configuring struct {
 	format    string
 
 	hosts []string // to ask by SNMP
+	snmp  snmp.Options
 
 	suggest, shell, apply, dryRun, removeAlso, scripts, debug bool
 }
@@ -68,9 +71,24 @@ func (p *program) configureCommand() *cobra.Command {
 	f.BoolVar(&v.removeAlso, "remove-also", false, "with --shell or --apply: remove the links to plugins that say they are of no use")
 	f.BoolVar(&v.scripts, "scripts", false, "suggest scripts also where a native plugin does the same")
 	f.BoolVar(&v.debug, "pidebug", false, "set MUNIN_DEBUG for the plugins")
-	f.StringSliceVar(&v.hosts, "snmp", nil, "suggest SNMP plugins for these `hosts` (not in this version)")
+	v.bindSNMP(c)
 	f.StringVar(&v.format, "format", "text", "text or json, for what is shown")
 	return c
+}
+
+// bindSNMP adds the options for plugins that ask other machines.
+func (v *configuring) bindSNMP(c *cobra.Command) {
+	f := c.Flags()
+	f.StringSliceVar(&v.hosts, "snmp", nil, "suggest SNMP plugins for these `hosts`, or all addresses of networks (192.0.2.0/24)")
+	f.StringVar(&v.snmp.Version, "snmpversion", "2c", "`version` of SNMP: 1, 2c or 3")
+	f.StringVar(&v.snmp.Community, "snmpcommunity", "public", "`community` for versions 1 and 2c")
+	f.Uint16Var(&v.snmp.Port, "snmpport", 0, "`port` of the agents (default 161)")
+	f.StringVar(&v.snmp.Domain, "snmpdomain", "udp", "`transport`: udp, udp6, tcp, tcp6")
+	f.StringVar(&v.snmp.User, "snmpusername", "", "`user` for version 3")
+	f.StringVar(&v.snmp.AuthPassword, "snmpauthpass", "", "`password` for authentication (default that for privacy)")
+	f.StringVar(&v.snmp.AuthProtocol, "snmpauthproto", "md5", "`protocol` for authentication: md5, sha, sha256, …")
+	f.StringVar(&v.snmp.PrivPassword, "snmpprivpass", "", "`password` for privacy; without one, nothing is encrypted")
+	f.StringVar(&v.snmp.PrivProtocol, "snmpprivproto", "des", "`protocol` for privacy: des, aes, aes256, …")
 }
 
 // check looks for options that make no sense together.
@@ -87,20 +105,27 @@ func (v *configuring) check() error {
 	case v.format == "json" && (v.shell || v.apply):
 		return errors.New("--format json is for what is shown, not for --shell and --apply")
 	case len(v.hosts) > 0:
-		return errors.New("--snmp: this version cannot ask SNMP agents yet; munin-node-configure --snmp can, and the links it makes work here")
+		if v.suggest {
+			return errors.New("--suggest is about this machine and --snmp about others: choose one")
+		}
+		return v.snmp.Check()
 	}
 	return nil
 }
 
 // complete fills in what follows from the options given.
 func (v *configuring) complete() {
-	v.suggest = v.suggest || v.shell || v.apply
+	v.suggest = v.suggest || v.shell || v.apply || len(v.hosts) > 0
 	if len(v.families) > 0 {
 		return
 	}
-	v.families = []string{configure.FamilyAuto}
-	if !v.suggest {
-		v.families = append(v.families, configure.FamilyManual, configure.FamilyContrib)
+	switch {
+	case len(v.hosts) > 0:
+		v.families = []string{configure.FamilySNMPAuto}
+	case v.suggest:
+		v.families = []string{configure.FamilyAuto}
+	default:
+		v.families = []string{configure.FamilyAuto, configure.FamilyManual, configure.FamilyContrib}
 	}
 }
 
@@ -152,14 +177,20 @@ func (p *program) survey(ctx context.Context, cfg *node.Config, v *configuring) 
 			return nil, err
 		}
 		if plugins = notYet(plugins, libraries); v.suggest {
-			options := configure.SurveyOptions{Disabled: disabled, Debug: v.debug}
-			if err := configure.Survey(ctx, catalogue, plugins, options); err != nil {
+			ask := configure.Survey
+			if len(v.hosts) > 0 {
+				ask = configure.SurveySNMP
+			}
+			if err := ask(ctx, catalogue, plugins, configure.SurveyOptions{Disabled: disabled, Debug: v.debug}); err != nil {
 				return nil, err
 			}
 		}
 		libraries = append(libraries, plugins)
 	}
 	plugins := configure.Merge(libraries...)
+	if err := p.probe(ctx, v, plugins); err != nil {
+		return nil, err
+	}
 	services, err := p.catalogueOf(ctx, cfg, cfg.ServiceDir)
 	if err != nil {
 		return nil, err
@@ -169,6 +200,28 @@ func (p *program) survey(ctx context.Context, cfg *node.Config, v *configuring) 
 		plugins = configure.AddNative(plugins, offeredNative(cfg))
 	}
 	return plugins, nil
+}
+
+// probe asks the SNMP agents of other machines, if there are any to ask. Some that do not answer are no failure:
+// in a network there are always some.
+func (p *program) probe(ctx context.Context, v *configuring, plugins []*configure.Plugin) error {
+	if len(v.hosts) == 0 {
+		return nil
+	}
+	hosts, err := configure.ExpandHosts(v.hosts)
+	if err != nil {
+		return exitError{code: exitUsage, err: fmt.Errorf("--snmp: %w", err)}
+	}
+	silent, err := configure.ProbeHosts(ctx, plugins, hosts, func(ctx context.Context, host string) (configure.Agent, error) {
+		return snmp.Dial(ctx, host, v.snmp)
+	})
+	for _, host := range silent {
+		fmt.Fprintln(p.stderr, "#", host)
+	}
+	if err == nil && len(silent) == len(hosts) {
+		err = errors.New("no SNMP agent answers: do the version, the community or the user fit?")
+	}
+	return err
 }
 
 // folders are the libraries to look into.

@@ -1,0 +1,101 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"corbie/node/snmp"
+)
+
+// startSNMPAgent starts Net-SNMP's agent on a free port of the loopback interface and returns the port.
+func startSNMPAgent(t *testing.T) (port string) {
+	t.Helper()
+	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := conn.LocalAddr().(*net.UDPAddr)
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "snmpd.conf")
+	write(t, config, fmt.Sprintf("agentAddress udp:%s\nrocommunity secret 127.0.0.1\ncreateUser sealed SHA signature2 AES sealing002\nrouser sealed priv\n", address), 0o600)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "/usr/sbin/snmpd", "-f", "-LE", "3", "-C", "-c", config)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin", "SNMP_PERSISTENT_DIR=" + dir, "MIBS="}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // It has nothing to keep.
+		_ = cmd.Wait()
+	})
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		session, err := snmp.Dial(t.Context(), "127.0.0.1", snmp.Options{Port: uint16(address.Port), Community: "secret", Timeout: 100 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ok, err := session.Value(t.Context(), "1.3.6.1.2.1.1.1.0")
+		_ = session.Close() // Nothing was written to it.
+		if ok && err == nil {
+			return fmt.Sprint(address.Port)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("snmpd does not answer: %v", err)
+		}
+	}
+}
+
+// TestSuggestsSNMPPluginsAsMuninNodeConfigureDoes lets both programs ask a real SNMP agent what it offers.
+func TestSuggestsSNMPPluginsAsMuninNodeConfigureDoes(t *testing.T) {
+	_, err := os.Stat(debianConfigure)
+	needPeer(t, "munin-node-configure (Debian's munin-node)", err == nil)
+	_, err = os.Stat("/usr/sbin/snmpd")
+	needPeer(t, "snmpd", err == nil)
+	err = exec.CommandContext(t.Context(), "perl", "-MNet::SNMP", "-e", "1").Run()
+	needPeer(t, "the Perl module Net::SNMP (Debian's libnet-snmp-perl)", err == nil)
+	needPeer(t, "root, to run plugins as others", os.Getuid() == 0)
+	port, services := startSNMPAgent(t), t.TempDir()
+	for name, plugin := range map[string]string{"snmp_127.0.0.1_load": "snmp__load", "snmp_127.0.0.1_if_99": "snmp__if_"} {
+		if err := os.Symlink(filepath.Join(debianLibrary, plugin), filepath.Join(services, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := []string{"--snmp", "127.0.0.1", "--snmpport", port, "--servicedir", services}
+	ours := func(args ...string) string {
+		all := append([]string{"configure", "--config", "/etc/munin/munin-node.conf", "--libdir", debianLibrary}, ask...)
+		return runConfigure(t, "corbie-node", append(all, args...)...)
+	}
+	var commands string
+	for _, args := range [][]string{
+		{"--snmpcommunity", "secret", "--shell", "--remove-also"},
+		{"--snmpcommunity", "secret", "--shell", "--snmpversion", "1"},
+		{"--snmpcommunity", "secret", "--shell", "--snmpversion", "2c"},
+	} {
+		commands = ours(args...)
+		if theirs := runConfigure(t, debianConfigure, append(ask, args...)...); commands != theirs {
+			t.Errorf("%q: we print:\n%s\nmunin-node-configure:\n%s", args, commands, theirs)
+		}
+	}
+	if strings.Count(commands, "\n") < 5 || !strings.Contains(commands, "/snmp_127.0.0.1_if_1'") {
+		t.Errorf("only these are suggested:\n%s", commands)
+	}
+	sealed := ours("--shell", "--snmpversion", "3", "--snmpusername", "sealed", "--snmpauthpass", "signature2", "--snmpauthproto", "sha",
+		"--snmpprivpass", "sealing002", "--snmpprivproto", "aes")
+	if sealed != commands {
+		t.Errorf("version 3 suggests:\n%s\nversion 2c:\n%s", sealed, commands)
+	}
+	t.Logf("%d commands, the same in all versions", strings.Count(commands, "\n"))
+
+	out, err := exec.CommandContext(t.Context(), "corbie-node", append([]string{"configure", "--config", "/etc/munin/munin-node.conf", "--snmpcommunity", "wrong"}, ask...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "# 127.0.0.1: ") || !strings.Contains(string(out), "no SNMP agent answers") {
+		t.Errorf("with a wrong community: %v, %s", err, out)
+	}
+}
