@@ -49,6 +49,7 @@ type Options struct {
 // works: a monitor that is silent because of its own disk is worse than a notice that a crash may double.
 type Evaluator struct {
 	options Options
+	scratch sync.Pool // of *scratch
 
 	mu         sync.Mutex
 	loaded     bool
@@ -192,25 +193,32 @@ func (e *Evaluator) Observe(ctx context.Context, host munin.Host, poll *munin.Po
 	}
 	now := time.Now()
 	heard := heardFrom(poll)
-	steps := []step{w.stepHost(host, poll, heard, now)}
+	s, ok := e.scratch.Get().(*scratch)
+	if !ok {
+		s = new(scratch)
+	}
+	s.steps = append(s.steps[:0], w.stepHost(host, poll, heard, now))
 	if heard {
 		w.learn(poll)
-		fields, err := e.evaluate(ctx, w, host, poll, now)
-		if err != nil {
+		if err := e.evaluate(ctx, w, host, poll, s, now); err != nil {
 			return fmt.Errorf("evaluate %s: %w", host.ID, err)
 		}
-		steps = append(steps, fields...)
 	}
-	if err := e.commit(ctx, w, steps); err != nil {
+	err := e.commit(ctx, w, s.steps)
+	if s.worthKeeping() {
+		e.scratch.Put(s)
+	}
+	if err != nil {
 		return fmt.Errorf("alerts of %s: %w", host.ID, err)
 	}
 	return nil
 }
 
-// evaluate steps every watched field of the host, and every field that was watched and has a problem.
-func (e *Evaluator) evaluate(ctx context.Context, w *watch, host munin.Host, poll *munin.Poll, now time.Time) ([]step, error) {
-	targets := w.targets(host, newAnswer(poll), now)
-	var sources []munin.Source
+// evaluate adds a step for every watched field of the host, and for every field that was watched and has a problem.
+func (e *Evaluator) evaluate(ctx context.Context, w *watch, host munin.Host, poll *munin.Poll, s *scratch, now time.Time) error {
+	s.answer.set(poll)
+	targets := w.targets(host, s, now)
+	sources := s.sources[:0]
 	for i := range targets {
 		if targets[i].fromStore {
 			sources = append(sources, targets[i].source)
@@ -219,10 +227,10 @@ func (e *Evaluator) evaluate(ctx context.Context, w *watch, host munin.Host, pol
 	if len(sources) > 0 {
 		points, err := e.options.Values.Latest(ctx, sources, now)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(points) != len(sources) {
-			return nil, fmt.Errorf("asked for %d values, got %d", len(sources), len(points))
+			return fmt.Errorf("asked for %d values, got %d", len(sources), len(points))
 		}
 		for i, next := 0, 0; i < len(targets); i++ {
 			if targets[i].fromStore {
@@ -231,14 +239,14 @@ func (e *Evaluator) evaluate(ctx context.Context, w *watch, host munin.Host, pol
 			}
 		}
 	}
-	steps := make([]step, 0, len(targets))
+	s.sources = sources
 	for i := range targets {
 		if targets[i].hold {
 			continue
 		}
-		steps = append(steps, w.stepField(&targets[i], now))
+		s.steps = append(s.steps, w.stepField(&targets[i], now))
 	}
-	return steps, nil
+	return nil
 }
 
 // step is one state before and after, and what changed for the receivers.

@@ -166,12 +166,17 @@ type answer struct {
 	newest    map[munin.SeriesID]munin.Point
 }
 
-func newAnswer(poll *munin.Poll) answer {
-	a := answer{
-		complete: poll.Err == nil && len(poll.Plugins) > 0,
-		listed:   make(map[string]bool, len(poll.Plugins)), described: make(map[string]bool),
-		fields: make(map[munin.SeriesID]bool), newest: make(map[munin.SeriesID]munin.Point, len(poll.Readings)),
+// set makes the answer that of a poll.
+func (a *answer) set(poll *munin.Poll) {
+	if a.listed == nil {
+		a.listed, a.described = make(map[string]bool), make(map[string]bool)
+		a.fields, a.newest = make(map[munin.SeriesID]bool), make(map[munin.SeriesID]munin.Point)
 	}
+	clear(a.listed)
+	clear(a.described)
+	clear(a.fields)
+	clear(a.newest)
+	a.complete = poll.Err == nil && len(poll.Plugins) > 0
 	for _, name := range poll.Plugins {
 		a.listed[name] = true
 	}
@@ -188,12 +193,28 @@ func newAnswer(poll *munin.Poll) answer {
 			a.newest[id] = r.Point
 		}
 	}
-	return a
+}
+
+// scratch is memory for one evaluation after another.
+type scratch struct {
+	answer  answer
+	done    map[munin.SeriesID]bool
+	targets []target
+	sources []munin.Source
+	steps   []step
+}
+
+// keepTargets is how many things of one kind are kept at most for the next evaluation.
+const keepTargets = 2000
+
+// worthKeeping says whether the next evaluation should use the memory of this one.
+func (s *scratch) worthKeeping() bool {
+	return len(s.answer.newest) <= keepTargets && len(s.answer.fields) <= keepTargets && cap(s.steps) <= keepTargets
 }
 
 // gone says whether the node itself says that the field is no more: its plugin is not offered, or describes its
 // graphs without this field. A plugin that fails says nothing of the kind.
-func (a answer) gone(plugin string, id munin.SeriesID) bool {
+func (a *answer) gone(plugin string, id munin.SeriesID) bool {
 	if !a.complete {
 		return false
 	}
@@ -204,7 +225,7 @@ func (a answer) gone(plugin string, id munin.SeriesID) bool {
 }
 
 // has says whether the poll describes the field or brings a value of it.
-func (a answer) has(id munin.SeriesID) bool {
+func (a *answer) has(id munin.SeriesID) bool {
 	id.Host = ""
 	_, read := a.newest[id]
 	return read || a.fields[id]
@@ -235,9 +256,12 @@ func (t *target) take(p munin.Point) {
 }
 
 // targets lists the fields with a level, and those without one that still have a state other than OK.
-func (w *watch) targets(host munin.Host, a answer, now time.Time) []target {
-	var out []target
-	done := make(map[munin.SeriesID]bool)
+func (w *watch) targets(host munin.Host, s *scratch, now time.Time) []target {
+	if s.done == nil {
+		s.done = make(map[munin.SeriesID]bool)
+	}
+	clear(s.done)
+	a, done, out := &s.answer, s.done, s.targets[:0]
 	for _, g := range w.graphs {
 		for i := range g.Fields {
 			f := &g.Fields[i]
@@ -266,6 +290,7 @@ func (w *watch) targets(host munin.Host, a answer, now time.Time) []target {
 		}
 		out = append(out, t)
 	}
+	s.targets = out
 	return out
 }
 
@@ -273,7 +298,7 @@ func unsettled(s munin.AlertState) bool {
 	return s.Open != munin.OK || s.Level != munin.OK || s.Unknowns > 0
 }
 
-func newTarget(host munin.Host, g *munin.Graph, f *munin.Field, a answer, now time.Time) target {
+func newTarget(host munin.Host, g *munin.Graph, f *munin.Field, a *answer, now time.Time) target {
 	t := target{
 		id: munin.SeriesID{Host: host.ID, Graph: g.Name, Field: f.Name}, rule: RuleOf(f), value: math.NaN(),
 		source: g.Source(host.ID, f, host.Interval),

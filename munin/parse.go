@@ -1,6 +1,7 @@
 package munin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -58,6 +59,8 @@ func ParseConfig(plugin string, body []byte) Reply {
 // ParseFetch takes a fetch reply apart. Only values are used; attributes are accepted and ignored.
 func ParseFetch(plugin string, body []byte) Reply {
 	p := newParser(plugin)
+	const usual = 64 // values at most: more are made room for when they come
+	p.reply.Samples = make([]Sample, 0, min(bytes.Count(body, []byte{'\n'}), usual))
 	p.run(body)
 	return p.reply
 }

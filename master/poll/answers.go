@@ -125,6 +125,9 @@ func foreign(reply *munin.Reply, known int, body []byte) string {
 // time the later counts.
 func (s *session) takeSamples(j *job, samples []munin.Sample) {
 	limit := time.Now().Add(maxAhead)
+	if s.poll.Readings == nil {
+		s.poll.Readings = make([]munin.Reading, 0, max(s.known.values, len(samples)))
+	}
 	seen := newTwice(s.poll.Readings, len(samples))
 	dense := supersampled(samples)
 	for i := range samples {

@@ -191,6 +191,7 @@ type knowledge struct {
 	doubted map[string]digest    // configs that looked like another plugin's the last time
 	set     *graphSet            // the graphs of the last session that brought some
 
+	values  int        // of the last session
 	spooled *described // what the spool said the last time
 
 	node   string // the only name that the node knew, as it did not know the host's own, …
@@ -252,6 +253,7 @@ func (s *session) describe(plugin string, text []byte) (d *described, twin strin
 // before when nothing changed.
 func (s *session) remember() {
 	k := s.known
+	k.values = len(s.poll.Readings)
 	if k.plugins == nil {
 		k.plugins = make(map[string]*described)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"corbie/munin"
+	"corbie/munin/wire"
 )
 
 // Sink is a consumer contract for the readings of every poll. It models the append side of a sample store:
@@ -52,6 +53,7 @@ type Poller struct {
 	wake chan struct{} // the targets changed
 
 	library *library
+	scratch sync.Pool     // of *wire.Scratch
 	catchUp chan struct{} // one token for a spool that holds much
 
 	mu      sync.Mutex
@@ -269,9 +271,17 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		slot = start.Truncate(time.Millisecond) // It had to wait: the values are of now.
 	}
 	p.update(func(st *Stats) { st.Running++ })
-	opts := SessionOptions{Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last, known: &memory.known, library: p.library, catchUp: p.catchUp}
+	scratch, ok := p.scratch.Get().(*wire.Scratch)
+	if !ok {
+		scratch = new(wire.Scratch)
+	}
+	opts := SessionOptions{
+		Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last,
+		known: &memory.known, library: p.library, catchUp: p.catchUp, scratch: scratch,
+	}
 	result, breakers := contained(ctx, target, opts)
 	result.Lag = lag
+	p.scratch.Put(scratch)
 	p.count(result)
 	release()
 	memory.long = result.Took >= longSession

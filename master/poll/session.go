@@ -50,6 +50,7 @@ type SessionOptions struct {
 	known   *knowledge // of the sessions before; nil: none
 	library *library   // nil: this session is alone
 	catchUp chan struct{}
+	scratch *wire.Scratch // nil: none
 }
 
 // Session polls one host once. It never fails as a whole: the poll says in Err why it was given up, and holds
@@ -185,6 +186,7 @@ func (s *session) connect(ctx context.Context) error {
 	deadline, _ := ctx.Deadline()
 	client := wire.NewClient(conn, wire.ClientOptions{
 		Idle: s.target.Timeouts.Idle, Answer: s.target.Timeouts.Plugin, Deadline: deadline, Reply: maxAnswerBytes,
+		Scratch: s.opts.scratch,
 	})
 	defer func() {
 		s.poll.Bytes += client.Received()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,41 @@ type ClientOptions struct {
 	Deadline time.Time     // end of the whole session; zero: none
 	Line     int           // bytes of one line; MaxLineBytes
 	Reply    int           // bytes of one answer; MaxReplyBytes
+	Scratch  *Scratch      // memory of a Client that was closed, to be used again; nil: none
+}
+
+// Scratch is memory that Clients use one after the other, so that a program with many sessions makes less garbage.
+// The zero Scratch is ready. It belongs to one Client at a time, until Close.
+type Scratch struct {
+	buf       *bufio.Reader
+	out, body []byte
+}
+
+// keepBytes is how much a Scratch keeps at most of one kind.
+const keepBytes = 128 << 10
+
+func (s *Scratch) take(c *Client) {
+	if s.buf == nil {
+		s.buf = bufio.NewReaderSize(c.in, readBytes)
+	}
+	s.buf.Reset(c.in)
+	c.buf, c.out, c.body = s.buf, s.out[:0], s.body[:0]
+	s.buf, s.out, s.body = nil, nil, nil
+}
+
+func (s *Scratch) giveBack(c *Client) {
+	if c.buf == nil {
+		return
+	}
+	c.buf.Reset(nil)
+	s.buf, c.buf = c.buf, nil
+	if cap(c.out) <= keepBytes {
+		s.out = c.out
+	}
+	if cap(c.body) <= keepBytes {
+		s.body = c.body
+	}
+	c.out, c.body = nil, nil
 }
 
 // Client is the asking side of one session. It is for one goroutine; to interrupt it, close the connection.
@@ -32,6 +68,7 @@ type Client struct {
 	conn    net.Conn // encrypted after StartTLS
 	pending []question
 	out     []byte // asked, but not sent yet: questions that can leave together do
+	body    []byte // of the answer that was read last
 	capLine string // the node's answer to capCommand, with which it proves to be in step
 	err     error
 	done    time.Time // when the last answer was complete
@@ -46,7 +83,8 @@ type question struct {
 	sent   time.Time
 }
 
-// Answer is the body of one config or fetch answer, without the final dot.
+// Answer is the body of one config or fetch answer, without the final dot. The body is valid until the client reads
+// the next one.
 type Answer struct {
 	Verb   Verb
 	Plugin string
@@ -72,10 +110,17 @@ func NewClient(conn net.Conn, opts ClientOptions) *Client {
 		opts.Reply = MaxReplyBytes
 	}
 	in := &timedReader{conn: conn, ack: quickAck(conn), session: opts.Deadline}
-	c := &Client{opts: opts, conn: conn, in: in, buf: bufio.NewReaderSize(in, 16<<10), done: time.Now()}
+	if opts.Scratch == nil {
+		opts.Scratch = new(Scratch)
+	}
+	c := &Client{opts: opts, conn: conn, in: in, done: time.Now()}
+	opts.Scratch.take(c)
 	in.flush = c.flush
 	return c
 }
+
+// readBytes is how much is read at once.
+const readBytes = 16 << 10
 
 // Received is the number of bytes that came so far.
 func (c *Client) Received() int64 { return c.in.bytes }
@@ -200,7 +245,7 @@ func (c *Client) Nodes() ([]string, error) {
 	if err := c.idleQuestion("nodes", "nodes"); err != nil {
 		return nil, err
 	}
-	body, proved, err := c.body("nodes")
+	body, proved, err := c.readBody("nodes")
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +262,8 @@ func (c *Client) Nodes() ([]string, error) {
 }
 
 // SpoolFetch asks for what a node has kept since a time, in seconds since 1970: configs, and values with their
-// times, of all plugins. The node is one that List knows; empty is the node itself. It is false for a node that
-// does not know the command.
+// times, of all plugins, valid until the next body is read. The node is one that List knows; empty is the node
+// itself. It is false for a node that does not know the command.
 func (c *Client) SpoolFetch(since int64, node string) (body []byte, ok bool, err error) {
 	const word = "spoolfetch"
 	if err := c.idleQuestion(word, strings.TrimSpace(fmt.Sprintf("%s %d %s", word, max(since, 0), node))); err != nil {
@@ -227,7 +272,7 @@ func (c *Client) SpoolFetch(since int64, node string) (body []byte, ok bool, err
 	limit := c.opts.Reply
 	c.opts.Reply = max(limit, MaxReplyBytes)
 	c.in.answer = time.Now().Add(MaxSession) // It may be long: silence and the end of the session are what limits it.
-	body, proved, err := c.body(word)
+	body, proved, err := c.readBody(word)
 	c.opts.Reply = limit
 	if err != nil || proved {
 		return nil, false, err
@@ -298,7 +343,7 @@ func (c *Client) Next() (Answer, error) {
 		c.in.idleFrom = 0
 	}
 	c.in.answer, c.in.began = turn.Add(c.opts.Answer), turn
-	body, proved, err := c.body(q.asked)
+	body, proved, err := c.readBody(q.asked)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -308,7 +353,7 @@ func (c *Client) Next() (Answer, error) {
 	if err := c.step(q.asked); err != nil {
 		return Answer{}, err
 	}
-	c.pending = c.pending[1:]
+	c.pending = slices.Delete(c.pending, 0, 1)
 	return Answer{Verb: q.verb, Plugin: q.plugin, Body: body, Took: c.done.Sub(turn)}, nil
 }
 
@@ -329,7 +374,7 @@ func (c *Client) askOne(verb Verb, plugin string) ([]byte, error) {
 		return nil, err
 	}
 	answer, err := c.Next()
-	return answer.Body, err
+	return bytes.Clone(answer.Body), err
 }
 
 // Close takes leave of the node where that is possible, and closes the connection.
@@ -340,6 +385,7 @@ func (c *Client) Close() error {
 	if c.err == nil {
 		c.err = net.ErrClosed
 	}
+	c.opts.Scratch.giveBack(c)
 	return c.conn.Close()
 }
 
@@ -362,19 +408,28 @@ func (c *Client) unasked(asked string) error {
 	return c.fail(asked, ErrOutOfStep, "before that was asked, it said "+quoted(Excerpt(early)), nil)
 }
 
-// body reads up to the lone dot. proved says that the proof of being in step came instead of the dot.
-func (c *Client) body(asked string) (body []byte, proved bool, err error) {
+// tellingBytes is how long an answer to capCommand has to be for no plugin to end a line with it by chance.
+const tellingBytes = 8
+
+// readBody reads up to the lone dot. proved says that the proof of being in step came instead of the dot. The body is
+// valid until the next one is read.
+func (c *Client) readBody(asked string) (body []byte, proved bool, err error) {
+	body = c.body[:0]
+	defer func() { c.body = body[:0] }()
 	for {
 		line, err := c.line(asked)
 		switch {
 		case err != nil:
-			return nil, false, err
+			return body[:0], false, err
 		case len(line) == 1 && line[0] == '.':
 			return body, false, nil
 		case c.capLine != "" && string(bytes.TrimSpace(line)) == c.capLine:
 			return body, true, nil
+		case len(c.capLine) >= tellingBytes && bytes.HasSuffix(bytes.TrimSpace(line), []byte(c.capLine)):
+			// The end of this answer is lost: what follows belongs to the next.
+			return body[:0], false, c.fail(asked, ErrOutOfStep, "in the middle of the answer it said "+quoted(Excerpt(line)), nil)
 		case len(body)+len(line) >= c.opts.Reply:
-			return nil, false, c.fail(asked, ErrLongReply, fmt.Sprintf("more than %d bytes", c.opts.Reply), nil)
+			return body[:0], false, c.fail(asked, ErrLongReply, fmt.Sprintf("more than %d bytes", c.opts.Reply), nil)
 		}
 		body = append(append(body, line...), '\n')
 	}

@@ -144,6 +144,28 @@ func TestClientReadsAnswers(t *testing.T) {
 	}
 }
 
+func TestClientsWithTheSameMemoryDoNotShareAnswers(t *testing.T) {
+	var memory wire.Scratch
+	for _, said := range []string{
+		strings.Repeat("a.value 1\n", 30_000) + ".\n" + proof, // more than is kept
+		"b.value 2\n.\n" + proof,
+		"c.val",
+		"d.value 4\n.\n" + proof,
+	} {
+		c := wire.NewClient(replayed(banner+proof+said), wire.ClientOptions{Scratch: &memory})
+		greetAndCap(t, c)
+		want, whole := strings.CutSuffix(said, ".\n"+proof)
+		body, err := c.Fetch("load")
+		if c.Close(); whole != (err == nil) || whole && string(body) != want {
+			t.Errorf("%.20q: %.20q, %v", said, body, err)
+		}
+		if _, err := c.Fetch("load"); err == nil {
+			t.Error("a client that was closed answers")
+		}
+		c.Close()
+	}
+}
+
 func TestClientEndsTheSessionWhenItIsOutOfStep(t *testing.T) {
 	for name, c := range map[string]struct {
 		said string
@@ -153,6 +175,7 @@ func TestClientEndsTheSessionWhenItIsOutOfStep(t *testing.T) {
 		"text after the dot":        {"a.value 1\n.\nb.value 2\n.\n" + proof, wire.ErrOutOfStep, `after the answer it said "b.value 2"`},
 		"two dots":                  {"a.value 1\n.\n.\n" + proof, wire.ErrOutOfStep, `after the answer it said "."`},
 		"no dot":                    {"a.value 1\n" + proof, wire.ErrOutOfStep, "did not end its answer with a dot"},
+		"an end that was cut off":   {"a.value 1\nb.val" + proof + "c.value 3\n.\n" + proof, wire.ErrOutOfStep, `in the middle of the answer it said "b.valcap `},
 		"munin-node-c's error":      {"# unknown plugin: load\n" + proof, wire.ErrOutOfStep, `said "# unknown plugin: load"`},
 		"closed in the answer":      {"a.value 1\n", wire.ErrHungUp, "before its answer was complete"},
 		"closed in a line":          {"a.val", wire.ErrHungUp, ""},

@@ -9,7 +9,7 @@ func (c *Client) Status() (states []munin.PluginState, known bool, err error) {
 	if err := c.idleQuestion("status", "status"); err != nil {
 		return nil, false, err
 	}
-	body, proved, err := c.body("status")
+	body, proved, err := c.readBody("status")
 	if err != nil || proved {
 		return nil, false, err
 	}
