@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +95,34 @@ func (f *Fleet) appendFetch(b []byte, node, number int, tick int64) []byte {
 		b = append(b, '\n')
 	}
 	return append(b, ".\n"...)
+}
+
+// Owner says which series a stored value is of: the node, and the names of graph and field. It is false for
+// what no node of the fleet says.
+func (f *Fleet) Owner(value float64) (node int, graph, name string, ok bool) {
+	if !(value >= 0 && value < 1<<53) {
+		return 0, "", "", false
+	}
+	for _, counter := range []bool{true, false} {
+		owner := int(math.Floor(value))
+		if counter {
+			if value != math.Floor(value) || value < 1<<24 {
+				continue
+			}
+			owner = int(int64(value) & (maxSeries - 1))
+		}
+		i, rest := owner%f.opts.Fields, owner/f.opts.Fields
+		number, at := rest%f.opts.Plugins, rest/f.opts.Plugins
+		if isCounter(i) != counter || at >= f.opts.Nodes {
+			continue
+		}
+		graph = pluginName(number)
+		if i >= detailAfter(number, f.opts.Fields) {
+			graph += ".detail"
+		}
+		return at, graph, fieldName(number, i), true
+	}
+	return 0, "", "", false
 }
 
 // number finds a plugin by the name that was asked for.
