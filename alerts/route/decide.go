@@ -48,7 +48,8 @@ type rules struct {
 	on     []string
 	repeat time.Duration // 0: never
 	muted  func(p *problem, level munin.Level) bool
-	base   string // address of the pages
+	acked  func(p *problem) bool // somebody takes care of it; nil: nobody does
+	base   string                // address of the pages
 }
 
 // decide is the whole policy of who is told what:
@@ -56,7 +57,8 @@ type rules struct {
 //   - a problem is told once at each level that the receiver wants to hear of, unless it is muted;
 //   - a problem that was told is told to be over exactly once, whatever is muted meanwhile;
 //   - a problem that was not told is not told to be over;
-//   - a change to a level that is muted or not wanted leaves the problem as it was told.
+//   - a change to a level that is muted or not wanted leaves the problem as it was told;
+//   - a problem that somebody acknowledged is no reason to repeat a notice.
 func decide(problems []*problem, before past, want rules, now time.Time) plan {
 	d := decision{before: before, want: want, now: now, known: maps.Clone(before.firing)}
 	for _, prob := range problems {
@@ -98,7 +100,7 @@ func (d *decision) problem(prob *problem) {
 		d.changed = append(d.changed, item{notice: prob.notice, from: told, level: open})
 		d.alerts = append(d.alerts, prob.alert(open, false, d.want.base))
 	case told != munin.OK:
-		d.repeatable = d.repeatable || !d.want.muted(prob, told)
+		d.repeatable = d.repeatable || !d.want.muted(prob, told) && (d.want.acked == nil || !d.want.acked(prob))
 		d.open = append(d.open, item{notice: prob.notice, from: told, level: told})
 		d.alerts = append(d.alerts, prob.alert(told, false, d.want.base))
 	}

@@ -136,6 +136,15 @@ func TestALongProblemIsToldAgainOnlyOnDemand(t *testing.T) {
 	if got := decide([]*problem{p}, before, want, now.Add(4*time.Hour)); got.reason != notify.ReasonRepeatIntervalElapsed {
 		t.Errorf("not repeated: %v", got.reason)
 	}
+	want.acked = func(*problem) bool { return true }
+	if got := decide([]*problem{p}, before, want, now.Add(4*time.Hour)); got.due() {
+		t.Error("an acknowledged problem is repeated")
+	}
+	worse := newProblem(moved(p.notice.State, "a", munin.Unknown, now.Add(time.Hour)))
+	if got := decide([]*problem{worse}, before, want, now.Add(4*time.Hour)); !got.due() {
+		t.Error("a change of the level of an acknowledged problem is not told")
+	}
+	want.acked = nil
 	want.muted = func(*problem, munin.Level) bool { return true }
 	if got := decide([]*problem{p}, before, want, now.Add(4*time.Hour)); got.due() {
 		t.Error("a muted problem is repeated")

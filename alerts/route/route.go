@@ -54,6 +54,9 @@ type Options struct {
 	Wait     time.Duration // for further problems of a new group; 0: 2 s
 	Interval time.Duration // between two messages on one group; 0: 10 s
 	Repeat   time.Duration // of a notice while its problem stays; 0: never
+	// Acknowledged says whether somebody takes care of the problem that a state tells of: its notice is not repeated. Nil: nobody
+	// ever does.
+	Acknowledged func(munin.AlertState) bool
 	// ExternalURL is the address of the pages, for links.
 	ExternalURL string
 	Logger      *slog.Logger

@@ -131,6 +131,9 @@ func (s *stage) tell(ctx context.Context, t *target, key string, group model.Lab
 	want := rules{on: t.on, repeat: r.options.Repeat, base: r.options.ExternalURL, muted: func(p *problem, level munin.Level) bool {
 		return t.wants != nil && !t.wants(p.notice.State.ID) || r.silencer.Mutes(ctx, p.at(level))
 	}}
+	if r.options.Acknowledged != nil {
+		want.acked = func(p *problem) bool { return r.options.Acknowledged(p.notice.State) }
+	}
 	p := decide(r.inGroup(group.Fingerprint()), before, want, now)
 	pauseKey := t.key() + "\x00" + key
 	if !p.due() {

@@ -38,6 +38,8 @@ type Model struct {
 	// Curves are in drawing order: later ones lie above earlier ones.
 	Curves []Curve
 	Rules  []Rule
+	// Marks are what happened in the range, oldest first.
+	Marks []Mark
 	// Fields are the figures of every field of the graph, hidden ones too, in the graph's order.
 	Fields []FieldFigures
 	// Notes say in words what could not be drawn and why.
@@ -66,6 +68,7 @@ type Curve struct {
 	Width    float64 // of the line in pixels
 	Mirrored bool    // drawn below zero
 	Total    bool    // the sum of all others, not a field
+	Past     bool    // of an earlier time, for comparison
 	Stack    int     // curves of one stack share a number from 1; 0 stands alone
 	Stacked  bool    // stands on the curve of its stack before it
 	Values   []float64
@@ -153,7 +156,7 @@ func (m *Model) Format(v float64) string { return munin.FormatValue(v, m.Base) }
 // LegendLabel is the curve's label, with its direction where the picture has two.
 func (c *Curve) LegendLabel(m *Model) string {
 	label := cut(c.Label, 80)
-	if c.Total || !m.mirrors() {
+	if c.Total || c.Past || !m.mirrors() {
 		return label
 	}
 	if c.Mirrored {

@@ -183,7 +183,11 @@ func (m *Model) addSeries(line *charts.Line, live *Live, i int, theme Theme) {
 		}
 		options = append(options, charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(opacity)}))
 	}
-	options = append(options, charts.WithLineStyleOpts(opts.LineStyle{Color: colour, Width: float32(width)}))
+	style := opts.LineStyle{Color: colour, Width: float32(width)}
+	if c.Past {
+		style.Type, style.Width = "dashed", 1
+	}
+	options = append(options, charts.WithLineStyleOpts(style))
 	line.AddSeries(cut(c.LegendLabel(m), 120), nil, options...)
 }
 

@@ -89,7 +89,11 @@ func (c *completer) series(typed any) []map[string]any {
 			s["stackStrategy"] = "all"
 		}
 	}
-	if lines := c.markLines(); len(all) > 0 && len(lines) > 0 {
+	marks, areas := c.markSeries()
+	if len(all) > 0 && len(areas) > 0 {
+		all[0]["markArea"] = markArea(areas)
+	}
+	if lines := append(c.markLines(), marks...); len(all) > 0 && len(lines) > 0 {
 		all[len(all)-1]["markLine"] = map[string]any{"silent": true, "symbol": "none", "animation": false, "data": lines}
 	}
 	if all == nil {

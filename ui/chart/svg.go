@@ -13,6 +13,8 @@ type Picture struct {
 	Theme         Theme
 	// Bare leaves out title and legend, for pages that show them as text beside the picture.
 	Bare bool
+	// Left is the least distance in pixels from the left edge to the plot, so that pictures under each other share a time axis.
+	Left int
 }
 
 // Limits of a picture's size in pixels.
@@ -56,7 +58,7 @@ func (m *Model) SVG(p Picture) []byte {
 		width: float64(p.Width), height: float64(p.Height), y: top, h: float64(p.Height) - top - 18,
 	}
 	d.scale = m.YScale(d.at.h)
-	left := 14.0
+	left := math.Max(14, float64(p.Left))
 	for _, t := range d.scale.Ticks {
 		left = math.Max(left, textWidth(t.Label, tickFont)+textMargin)
 	}
@@ -89,6 +91,7 @@ type drawing struct {
 	firstX, stepX float64
 	// openClass says that a class attribute waits for its second name.
 	openClass bool
+	dashed    bool
 }
 
 func (d *drawing) document() []byte {
@@ -154,6 +157,7 @@ func (d *drawing) body() {
 	d.gaps()
 	d.b = append(d.b, `</svg>`...)
 	d.rules()
+	d.marks()
 	d.axes()
 	if d.model.Empty() {
 		d.text(d.at.x+d.at.w/2, d.at.y+d.at.h/2+4, "middle", textFont, mutedColour(), false, "no values in this time")

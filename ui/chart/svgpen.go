@@ -150,6 +150,10 @@ func (d *drawing) curve(c *Curve) {
 		d.area(c.High, c.Low, c.Colour, 0.22)
 	}
 	switch {
+	case c.Past:
+		d.dashed = true
+		d.strokeRuns(c.Top, c.Colour, 1.2)
+		d.dashed = false
 	case c.Shape == Area && c.Stack > 0:
 		d.area(c.Top, c.Bottom, c.Colour, 0.85)
 	case c.Shape == Area:
@@ -215,6 +219,9 @@ func (d *drawing) strokeRuns(values []float64, c Colour, width float64) {
 	}
 	d.b = append(d.b, `" fill="none" stroke-linejoin="round"`...)
 	d.attribute("stroke-width", width)
+	if d.dashed {
+		d.b = append(d.b, ` stroke-dasharray="4 2"`...)
+	}
 	d.stroke(c)
 	d.end()
 }
