@@ -63,10 +63,20 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 
 func waitFor(t *testing.T, ctx context.Context, expression string) { //nolint:revive // as above
 	t.Helper()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
+	const patience = 20 * time.Second
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
+	for start := time.Now(); pageWentAway(err) && time.Since(start) < patience; {
+		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
+	}
+	if err != nil {
 		at, _ := chromedp.Run(ctx, chromedp.Location())
 		t.Fatalf("waiting for %s at %s: %v", expression, at, err)
 	}
+}
+
+// pageWentAway tells whether the browser was still leaving the page that was asked: the next one can answer.
+func pageWentAway(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "Cannot find context") || strings.Contains(err.Error(), "context was destroyed"))
 }
 
 // quiet fails when the browser complained: an error, a warning, a broken policy, a script that threw.
