@@ -79,8 +79,10 @@ func TestSuggestsSNMPPluginsAsMuninNodeConfigureDoes(t *testing.T) {
 		{"--snmpcommunity", "secret", "--shell", "--remove-also"},
 		{"--snmpversion", "3", "--snmpusername", "signed", "--snmpauthpass", "signature4", "--snmpauthproto", "sha", "--shell"},
 		{"--snmpversion", "3", "--snmpusername", "old", "--snmpauthpass", "signature3", "--snmpprivpass", "sealing003", "--shell"},
-		{"--snmpversion", "3", "--snmpusername", "sealed", "--snmpauthpass", "signature2", "--snmpauthproto", "sha",
-			"--snmpprivpass", "sealing002", "--snmpprivproto", "aes", "--shell"},
+		{
+			"--snmpversion", "3", "--snmpusername", "sealed", "--snmpauthpass", "signature2", "--snmpauthproto", "sha",
+			"--snmpprivpass", "sealing002", "--snmpprivproto", "aes", "--shell",
+		},
 		{"--snmpcommunity", "secret", "--shell", "--snmpversion", "1"},
 		{"--snmpcommunity", "secret", "--shell", "--snmpversion", "2c"},
 	} {
