@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"corbie/master/config"
 	"corbie/munin"
+	"corbie/munin/wire"
 	"corbie/storage/catalog"
 )
 
@@ -48,10 +50,7 @@ func (p *program) explain(ctx context.Context, conf *config.Config, name string)
 	}
 	add("interval", munin.FormatDuration(host.Interval))
 	add("silent_after", munin.FormatDuration(host.SilentAfter))
-	add("timeouts.dial", munin.FormatDuration(host.Timeouts.Dial))
-	add("timeouts.idle", munin.FormatDuration(host.Timeouts.Idle))
-	add("timeouts.plugin", munin.FormatDuration(host.Timeouts.Plugin))
-	add("timeouts.host", munin.FormatDuration(host.Timeouts.Host))
+	explainSessions(host, add)
 	for _, s := range tags {
 		t.add("tags", s.Value, s.Where)
 	}
@@ -76,6 +75,33 @@ func (p *program) explain(ctx context.Context, conf *config.Config, name string)
 		return err
 	}
 	return p.explainGraphs(conf, host.ID, graphs)
+}
+
+// explainSessions adds how long sessions with a host may take, and how they are encrypted.
+func explainSessions(host *config.Host, add func(key, value string)) {
+	add("timeouts.dial", munin.FormatDuration(host.Timeouts.Dial))
+	add("timeouts.idle", munin.FormatDuration(host.Timeouts.Idle))
+	add("timeouts.plugin", munin.FormatDuration(host.Timeouts.Plugin))
+	add("timeouts.host", munin.FormatDuration(host.Timeouts.Host))
+	if host.TLS == nil {
+		add("tls.mode", "disabled")
+		return
+	}
+	s := host.TLS.Settings()
+	add("tls.mode", s.Mode.String())
+	for _, one := range []struct{ key, value string }{
+		{"tls.key", s.Key}, {"tls.certificate", s.Certificate}, {"tls.ca", s.CA}, {"tls.match", s.Match},
+	} {
+		if one.value != "" {
+			add(one.key, one.value)
+		}
+	}
+	verify := "no"
+	if s.Verify || s.Mode == wire.TLSParanoid {
+		verify = "yes"
+	}
+	add("tls.verify", verify)
+	add("tls.verify_depth", strconv.Itoa(s.Depth))
 }
 
 // knownGraphs are the graphs of a host that the catalogue knows, else those that the configuration describes.

@@ -20,6 +20,7 @@ import (
 	"corbie/master/poll"
 	"corbie/master/virtual"
 	"corbie/munin"
+	"corbie/munin/wire"
 )
 
 // Config is a valid configuration.
@@ -34,6 +35,7 @@ type Config struct {
 	Retention   Retention
 	Concurrency int // polls at once
 	Timeouts    poll.Timeouts
+	TLS         *wire.TLS // how sessions are encrypted where nothing else is said; nil: not at all
 	Forecast    Forecast
 	Hosts       []Host // ordered by ID
 	Levels      []Level
@@ -70,6 +72,7 @@ type Host struct {
 	Timeouts    poll.Timeouts
 	Naming      poll.Naming
 	NodeName    string
+	TLS         *wire.TLS    // how its sessions are encrypted; nil: not at all
 	Tags        []string     // sorted; roles are among them
 	Plugins     []PluginRule // the first that matches counts
 	At          Place        // where it is configured
@@ -239,6 +242,7 @@ func (r *reader) read(text []byte) *Config {
 			parts.note(n, "timeouts.dial", "timeouts.idle", "timeouts.plugin", "timeouts.host")
 			r.timeouts(n, "timeouts", &c.Timeouts)
 		},
+		"tls":        func(n *node) { parts.note(n, tlsNotes()...); r.tls(n, "tls", &parts.tls) },
 		"forecast":   func(n *node) { r.forecast(n, &c.Forecast) },
 		"receivers":  func(n *node) { c.Receivers = r.receivers(n) },
 		"notify":     func(n *node) { r.notify(n, &c.Notify) },
@@ -305,6 +309,7 @@ func (c *Config) target(h *Host) poll.Target {
 	return poll.Target{
 		Schedule: schedule,
 		Host:     id, Address: h.Address, Interval: h.Interval, Timeouts: h.Timeouts, Naming: h.Naming, NodeName: h.NodeName,
+		TLS: h.TLS,
 		Override: func(g *munin.Graph) {
 			c.Override(id, g)
 			if every := h.every(g.Plugin); every > max(h.Interval, g.UpdateRate) {
@@ -376,7 +381,7 @@ func (c *Config) Target(name string) (poll.Target, error) {
 	}
 	host, _, _ := net.SplitHostPort(address)
 	return poll.Target{
-		Host: munin.HostID(host), Address: address, Interval: c.Interval, Timeouts: c.Timeouts, Naming: poll.NameBanner,
+		Host: munin.HostID(host), Address: address, Interval: c.Interval, Timeouts: c.Timeouts, Naming: poll.NameBanner, TLS: c.TLS,
 		Override: func(g *munin.Graph) { c.Override(munin.HostID(host), g) },
 	}, nil
 }

@@ -61,6 +61,7 @@ func (h *rawHost) host(inv *inventory) Host {
 		SilentAfter: cmp.Or(h.silentAfter, silentIntervals*h.interval), Timeouts: h.timeouts, NodeName: h.nodeName,
 		Tags: settle(h.tags), Plugins: h.plugins, At: h.at, Said: h.said,
 	}
+	host.TLS = inv.encrypt(h)
 	switch {
 	case h.useDefault:
 		host.Naming = poll.NameNone

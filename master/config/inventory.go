@@ -16,12 +16,14 @@ import (
 	"corbie/master/jobs"
 	"corbie/master/poll"
 	"corbie/munin"
+	"corbie/munin/wire"
 )
 
 // sections are what the main file and each included one can say about hosts.
 type sections struct {
 	reader *reader
 	places map[string]string // of single settings of the top level
+	tls    encryption        // of the top level
 
 	groups, roles, hosts, fileSD, levels, graphs *node
 	muninConf, include                           *node // only in the main file
@@ -58,6 +60,9 @@ type inventory struct {
 	roles  map[string]*defaults
 	used   map[string]bool // groups with hosts, roles that hosts have
 	hosts  map[munin.HostID]Place
+	tls    map[wire.TLSSettings]*wire.TLS // of the hosts so far
+
+	readsFiles bool
 }
 
 // inventory reads all sections, of this file and of those that it names, into the configuration.
@@ -65,8 +70,13 @@ func (s *sections) inventory(c *Config) {
 	inv := &inventory{
 		findings: s.reader.findings, conf: c, groups: make(map[string]*defaults), roles: make(map[string]*defaults),
 		used: make(map[string]bool), hosts: make(map[munin.HostID]Place),
+		tls: make(map[wire.TLSSettings]*wire.TLS), readsFiles: s.reader.folder != nil,
 	}
-	inv.global = defaults{where: "the default", places: s.places, interval: c.Interval, silentAfter: c.SilentAfter, timeouts: c.Timeouts}
+	inv.global = defaults{where: "the default", places: s.places, interval: c.Interval, silentAfter: c.SilentAfter, timeouts: c.Timeouts, tls: s.tls}
+	if s.tls.mode != "" {
+		c.TLS = inv.encryption(&s.tls, func(format string, args ...any) { inv.problemAt(s.tls.at, "tls: "+format, args...) },
+			func(text string) { inv.warnAt(s.tls.at, "tls: %s", text) })
+	}
 	all := append([]*sections{s}, s.included()...)
 	for _, one := range all {
 		one.reader.defaults(one.groups, "groups", inv.groups)
@@ -139,6 +149,7 @@ type defaults struct {
 	schedule    *jobs.Schedule // instead of interval
 	silentAfter time.Duration
 	timeouts    poll.Timeouts
+	tls         encryption
 	tags        []string
 	plugins     []PluginRule
 	said        []Said // filled in where something was taken from elsewhere
@@ -166,6 +177,7 @@ func (d *defaults) fill(from *defaults) {
 	take("timeouts.idle", &d.timeouts.Idle, from.timeouts.Idle)
 	take("timeouts.plugin", &d.timeouts.Plugin, from.timeouts.Plugin)
 	take("timeouts.host", &d.timeouts.Host, from.timeouts.Host)
+	d.tls.fill(&from.tls, note)
 	if len(from.tags) > 0 {
 		note("tags", strings.Join(from.tags, " "))
 	}
@@ -180,6 +192,7 @@ func (d *defaults) keys(r *reader, where string) map[string]func(*node) {
 		"schedule":     func(n *node) { d.schedule = r.schedule(n); r.oneRhythm(n, d) },
 		"silent_after": func(n *node) { d.silentAfter = r.duration(n, minInterval, munin.MaxRange) },
 		"timeouts":     func(n *node) { r.timeouts(n, where+".timeouts", &d.timeouts) },
+		"tls":          func(n *node) { r.tls(n, where+".tls", &d.tls) },
 		"tags":         func(n *node) { d.tags = append(d.tags, r.tags(n)...) },
 		"plugins":      func(n *node) { d.plugins = append(d.plugins, r.plugins(n, where+".plugins")...) },
 	}

@@ -237,7 +237,9 @@ func (inv *inventory) addMuninHost(m *muninConf, h *muninHost, global *defaults)
 	if !virtual && !inv.muninAddress(r, h, &raw) {
 		return
 	}
-	raw.base = global
+	base := *global
+	base.tls = m.encryption(r, h)
+	raw.base = &base
 	inv.add(&raw)
 	if graphs := m.virtualGraphs(inv.findings, h, virtual); len(graphs) > 0 {
 		m.virtual[id] = graphs

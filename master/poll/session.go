@@ -192,7 +192,7 @@ func (s *session) connect(ctx context.Context) error {
 		s.poll.Bytes += client.Received()
 		client.Close()
 	}()
-	if err := s.greet(client); err != nil {
+	if err := s.greet(ctx, client); err != nil {
 		return s.interrupted(ctx, err)
 	}
 	if s.jobs == nil {
@@ -250,7 +250,7 @@ func (s *session) blame(asked string, err error) error {
 	return err
 }
 
-func (s *session) greet(client *wire.Client) error {
+func (s *session) greet(ctx context.Context, client *wire.Client) error {
 	banner, err := client.Greet()
 	if err != nil {
 		return err
@@ -262,6 +262,9 @@ func (s *session) greet(client *wire.Client) error {
 		}
 	}
 	s.poll.Banner = banner
+	if _, err := client.StartTLS(ctx, s.target.TLS); err != nil {
+		return err
+	}
 	caps, err := client.Cap()
 	s.poll.Caps = caps
 	return err

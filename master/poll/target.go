@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"corbie/munin"
+	"corbie/munin/wire"
 )
 
 // Naming says under which name a node is asked for its plugins.
@@ -78,6 +79,8 @@ type Target struct {
 	Timeouts Timeouts
 	Naming   Naming
 	NodeName string // asked for instead of the host's own name; only with NameAuto and NameHost
+	// TLS is how sessions are encrypted; nil is not at all.
+	TLS *wire.TLS
 	// Override changes a graph's description before it is used: thresholds of the configuration. May be nil.
 	Override func(*munin.Graph)
 	// Every says how often a plugin is asked: 0 is at every poll, less than 0 is never. It may be nil.

@@ -159,7 +159,11 @@ func (t *TLS) checkChain(certs []*x509.Certificate, roots *x509.CertPool, server
 	}
 	chains, err := certs[0].Verify(options)
 	if err != nil {
-		return fmt.Errorf("the certificate of %q is not trusted: %w", nameText(certs[0].RawSubject), err)
+		advice := ""
+		if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+			advice = "; the file of the CA must hold the certificate that signed it"
+		}
+		return fmt.Errorf("the certificate of %q is not trusted: %w%s", nameText(certs[0].RawSubject), err, advice)
 	}
 	for _, chain := range chains {
 		const ends = 2 // the certificate and the CA's
