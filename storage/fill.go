@@ -13,7 +13,7 @@ import (
 // filler reads some of the series of a query, piece by piece.
 type filler struct {
 	samples *Samples
-	sources []munin.Source
+	sources []source
 	out     []munin.Series // parallel to sources; Avg holds the sum
 	asked   munin.Range
 	begin   []int64 // where the values of each begin
@@ -56,14 +56,14 @@ func (f *filler) points(ctx context.Context, span rollup.Span, which []int) erro
 	if len(which) == 0 {
 		return nil
 	}
-	sources := make([]munin.Source, len(which))
+	sources := make([]source, len(which))
 	for k, i := range which {
 		sources[k] = f.sources[i]
 	}
 	wide := munin.Range{From: time.UnixMilli(span.From).Add(-lookBack(sources)), To: time.UnixMilli(span.To)}
 	return f.samples.raw.Scan(ctx, f.ids(which), wide, func(k int, points *series.Points) error {
 		c := f.cells(which[k], span)
-		c.points(munin.NewRater(sources[k]), points)
+		c.points(munin.NewRater(sources[k].Source), points)
 		f.begin[which[k]] = min(f.begin[which[k]], c.first)
 		return nil
 	})
@@ -77,12 +77,15 @@ func (f *filler) buckets(ctx context.Context, p piece) (again []int, err error) 
 		which[i] = i
 	}
 	err = p.side.Scan(ctx, f.ids(which), p.Span, func(i int, recipe string, buckets *series.Buckets) error {
-		if p.raw && recipe != rollup.Recipe(f.sources[i]) {
+		if p.raw && recipe != rollup.Recipe(f.sources[i].Source) {
 			again = append(again, i)
 			return nil
 		}
 		c := f.cells(i, p.Span)
 		for b, ok := buckets.Next(); ok; b, ok = buckets.Next() {
+			if !c.owns(b.Start, p.side.Size) {
+				continue
+			}
 			c.bucket(b, p.side.Size)
 			f.begin[i] = min(f.begin[i], b.Start)
 		}
@@ -95,6 +98,7 @@ func (f *filler) buckets(ctx context.Context, p piece) (again []int, err error) 
 type cells struct {
 	out      *munin.Series
 	span     rollup.Span
+	own      rollup.Span // the time in which samples under this name are those of the series
 	start    int64
 	size     int64
 	from, to int64 // the range as asked
@@ -107,7 +111,7 @@ func (f *filler) cells(i int, span rollup.Span) *cells {
 	out := &f.out[i]
 	start := out.Start.UnixMilli()
 	return &cells{
-		out: out, span: span, start: start, size: out.Step.Milliseconds(), until: start, first: math.MaxInt64,
+		out: out, span: span, own: f.sources[i].own, start: start, size: out.Step.Milliseconds(), until: start, first: math.MaxInt64,
 		from: f.asked.From.UnixMilli(), to: ceilMilli(f.asked.To),
 	}
 }
@@ -121,9 +125,15 @@ func (c *cells) at(t int64) *munin.Bucket {
 	return c.cell
 }
 
+// owns says whether all of a stretch belongs to the series: its name may have been another's before or after.
+func (c *cells) owns(start, size int64) bool { return start >= c.own.From && start+size-1 < c.own.To }
+
 // points feeds samples through the rater into the steps. Those before the span are read for the sake of the rate after them.
 func (c *cells) points(rater *munin.Rater, points *series.Points) {
 	for p, ok := points.Next(); ok; p, ok = points.Next() {
+		if !c.owns(p.T, 1) {
+			continue
+		}
 		v := rater.Next(p)
 		if v != v || p.T < c.span.From {
 			continue

@@ -191,6 +191,9 @@ func (f *filler) imported(ctx context.Context, side *series.Side, whole rollup.S
 			if b.Start+side.Size > f.begin[i] {
 				break
 			}
+			if !c.owns(b.Start, side.Size) {
+				continue
+			}
 			c.bucket(b, side.Size)
 			found[i] = min(found[i], b.Start)
 		}

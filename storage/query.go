@@ -62,16 +62,14 @@ func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Ran
 	}
 	out := make([]munin.Series, len(sources))
 	cells := make([]munin.Bucket, count*int64(len(sources)))
-	ids := make([]munin.SeriesID, len(sources))
 	for i, source := range sources {
-		ids[i] = source.ID
 		out[i] = munin.Series{
 			ID: source.ID, Start: time.UnixMilli(start).UTC(), Step: step,
 			Buckets: cells[int64(i)*count : int64(i+1)*count : int64(i+1)*count],
 			Last:    munin.Point{V: math.NaN()},
 		}
 	}
-	if err := s.fillAll(ctx, sources, out, r); err != nil {
+	if err := s.fillNames(ctx, sources, out, r); err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	for i := range cells {
@@ -88,7 +86,7 @@ func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Ran
 const sharedAbove = 200_000
 
 // fillAll reads all series, in several goroutines where there is much to read. Until the end, Avg holds the sum.
-func (s *Samples) fillAll(ctx context.Context, sources []munin.Source, out []munin.Series, r munin.Range) error {
+func (s *Samples) fillAll(ctx context.Context, sources []source, out []munin.Series, r munin.Range) error {
 	if len(sources) == 0 {
 		return nil
 	}
@@ -131,9 +129,10 @@ func ceilMilli(t time.Time) int64 {
 }
 
 // lookBack is how far before the range the samples begin that its first rates need.
-func lookBack(sources []munin.Source) time.Duration {
+func lookBack(sources []source) time.Duration {
 	var back time.Duration
-	for _, source := range sources {
+	for i := range sources {
+		source := &sources[i]
 		if !source.Type.IsRate() {
 			continue
 		}
@@ -175,13 +174,23 @@ func (s *Samples) Latest(ctx context.Context, sources []munin.Source, now time.T
 		}
 		return sums.points(read), nil
 	}
+	out, err := s.newestOf(ctx, sources, now)
+	if err != nil {
+		return nil, fmt.Errorf("newest values: %w", err)
+	}
+	return out, nil
+}
+
+// newest is the newest value that lies under the name of each source.
+func (s *Samples) newest(ctx context.Context, sources []source, now time.Time) ([]munin.Point, error) {
 	out := make([]munin.Point, len(sources))
 	ids := make([]munin.SeriesID, len(sources))
 	var back time.Duration
-	for i, source := range sources {
+	for i := range sources {
+		source := &sources[i]
 		ids[i] = source.ID
 		out[i].V = math.NaN()
-		within := heartbeat(source)
+		within := heartbeat(source.Source)
 		if source.Type.IsRate() {
 			within *= 2 // the sample before the newest may be a heartbeat older than that
 		}
@@ -189,19 +198,20 @@ func (s *Samples) Latest(ctx context.Context, sources []munin.Source, now time.T
 	}
 	r := munin.Range{From: now.Add(-back), To: now.Add(time.Millisecond)}
 	err := s.raw.Scan(ctx, ids, r, func(i int, points *series.Points) error {
-		rater := munin.NewRater(sources[i])
-		since := now.Add(-heartbeat(sources[i])).UnixMilli()
+		from := &sources[i]
+		rater := munin.NewRater(from.Source)
+		since := now.Add(-heartbeat(from.Source)).UnixMilli()
 		for p, ok := points.Next(); ok; p, ok = points.Next() {
+			if p.T < from.own.From || p.T >= from.own.To {
+				continue
+			}
 			if v := rater.Next(p); p.T >= since {
 				out[i] = munin.Point{T: p.T, V: v}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("newest values: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 func heartbeat(source munin.Source) time.Duration {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +50,7 @@ type Samples struct {
 	raw     *series.DB
 	tiers   *tiers
 	rolling sync.Mutex // held by RollUp
+	names   atomic.Pointer[munin.Renames]
 }
 
 // Open opens the sample store in a data folder, and creates it where there is none. The caller holds the lock of the data folder, see
@@ -105,13 +107,14 @@ func (s *Samples) Quarantined() []series.Quarantined { return s.raw.Quarantined(
 // Stat counts what there is.
 func (s *Samples) Stat(ctx context.Context) (series.Stat, error) { return s.raw.Stat(ctx) }
 
-// Raw reads the samples of one series as they were received: counters are counters, NaN is U. An unknown series has
-// none.
-func (s *Samples) Raw(ctx context.Context, id munin.SeriesID, r munin.Range) ([]munin.Point, error) {
+// rawOf reads the samples that lie under one name.
+func (s *Samples) rawOf(ctx context.Context, from source, r munin.Range) ([]munin.Point, error) {
 	var out []munin.Point
-	err := s.raw.Scan(ctx, []munin.SeriesID{id}, r, func(_ int, points *series.Points) error {
+	err := s.raw.Scan(ctx, []munin.SeriesID{from.ID}, r, func(_ int, points *series.Points) error {
 		for p, ok := points.Next(); ok; p, ok = points.Next() {
-			out = append(out, p)
+			if p.T >= from.own.From && p.T < from.own.To {
+				out = append(out, p)
+			}
 		}
 		return nil
 	})

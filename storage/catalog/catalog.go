@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -41,8 +42,9 @@ type Catalog struct {
 	fast, durable *sql.DB
 	write         sync.Mutex
 	// hosts remembers what is stored of each host, so that what did not change costs no write. Guarded by write.
-	hosts  map[munin.HostID]*stored
-	closed sync.Once
+	hosts   map[munin.HostID]*stored
+	renames atomic.Pointer[munin.Renames]
+	closed  sync.Once
 
 	polls  *together[*munin.Poll]
 	states *together[[]munin.AlertState]
@@ -75,8 +77,10 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 	if c.fast, err = pool(path, 1, writer("rw", "NORMAL")); err != nil {
 		return err
 	}
-	c.read, err = pool(path, readers, reader())
-	return err
+	if c.read, err = pool(path, readers, reader()); err != nil {
+		return err
+	}
+	return c.Reread(context.Background())
 }
 
 // OpenReadOnly opens the catalogue for reading, also while another process writes to it. Writing methods fail. It fails if
@@ -105,6 +109,9 @@ func openReader(path string, with settings) (*Catalog, error) {
 	var err error
 	if c.read, err = pool(path, readers, with); err == nil {
 		err = checkVersion(context.Background(), c.read)
+	}
+	if err == nil {
+		err = c.Reread(context.Background())
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"corbie/munin"
 )
@@ -17,7 +18,7 @@ func (c *Catalog) Configure(ctx context.Context, hosts []munin.Host) error {
 			return err
 		}
 		stmt, err := tx.PrepareContext(ctx, `INSERT INTO hosts (path, name, address, interval, silent) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (path) DO UPDATE SET address = excluded.address, interval = excluded.interval, silent = excluded.silent, archived = 0`)
+			ON CONFLICT (path) DO UPDATE SET address = excluded.address, interval = excluded.interval, silent = excluded.silent, archived = 0, removed = 0`)
 		if err != nil {
 			return err
 		}
@@ -50,22 +51,29 @@ func scanHost(rows *sql.Rows) (munin.Host, error) {
 	return h, err
 }
 
-// Hosts lists every host ever known, archived ones included, by path.
+// Hosts lists every host ever known, by path: archived ones included, but for those that were removed. One that was renamed is listed
+// under its present name.
 func (c *Catalog) Hosts(ctx context.Context) ([]munin.Host, error) {
-	hosts, err := collect(ctx, c.read, scanHost, "SELECT "+hostColumns+" FROM hosts ORDER BY path")
+	hosts, err := collect(ctx, c.read, scanHost, "SELECT "+hostColumns+" FROM hosts WHERE removed = 0 OR archived = 0 ORDER BY path")
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
 	}
-	return hosts, nil
+	return slices.DeleteFunc(hosts, c.hidden), nil
 }
 
+// hidden says whether a host has another name now.
+func (c *Catalog) hidden(h munin.Host) bool { return c.Renames().Host(h.ID) != h.ID }
+
 // Host finds a host by its full path, or by its bare name where only one has it: a host that is configured goes before
-// archived ones. The error wraps munin.ErrNotFound or munin.ErrAmbiguous.
+// archived ones. One that was renamed is found by its old name, too, unless another host has it. The error wraps munin.ErrNotFound or munin.ErrAmbiguous.
 func (c *Catalog) Host(ctx context.Context, name string) (munin.Host, error) {
 	hosts, err := collect(ctx, c.read, scanHost,
 		"SELECT "+hostColumns+" FROM hosts WHERE path = ?1 OR name = ?1 ORDER BY path <> ?1, archived, path", name)
 	if err != nil {
 		return munin.Host{}, fmt.Errorf("find host %q: %w", name, err)
+	}
+	if hosts = c.presentNames(hosts); len(hosts) == 1 && c.hidden(hosts[0]) {
+		return c.Host(ctx, string(c.Renames().Host(hosts[0].ID)))
 	}
 	switch {
 	case len(hosts) == 0:
@@ -78,6 +86,15 @@ func (c *Catalog) Host(ctx context.Context, name string) (munin.Host, error) {
 		paths[i] = string(h.ID)
 	}
 	return munin.Host{}, fmt.Errorf("host %q is %w: say one of %s", name, munin.ErrAmbiguous, quoteList(paths))
+}
+
+// presentNames leaves out hosts that have another name now, unless nothing would be left.
+func (c *Catalog) presentNames(hosts []munin.Host) []munin.Host {
+	visible := slices.DeleteFunc(slices.Clone(hosts), c.hidden)
+	if len(visible) == 0 && len(hosts) > 0 {
+		return hosts[:1]
+	}
+	return visible
 }
 
 // collect reads all rows of a query.

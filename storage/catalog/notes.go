@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -51,7 +52,7 @@ func (c *Catalog) Annotate(ctx context.Context, annotations ...munin.Annotation)
 	return nil
 }
 
-// Annotations lists what happened in a range, oldest first; of more than 5000 the newest.
+// Annotations lists what happened in a range, oldest first; of more than 5000 the newest. What was renamed since has its present name.
 func (c *Catalog) Annotations(ctx context.Context, r munin.Range) ([]munin.Annotation, error) {
 	all, err := collect(ctx, c.read, scanAnnotation, `SELECT id, kind, from_time, to_time, place, graph, field, level, author, body
 		FROM annotations WHERE to_time >= ? AND from_time < ? ORDER BY from_time DESC, id DESC LIMIT ?`,
@@ -60,6 +61,11 @@ func (c *Catalog) Annotations(ctx context.Context, r munin.Range) ([]munin.Annot
 		return nil, fmt.Errorf("list annotations: %w", err)
 	}
 	slices.Reverse(all)
+	for i := range all {
+		a := &all[i]
+		now := c.Renames().CurrentOf(munin.SeriesID{Host: a.Where, Graph: a.Graph, Field: a.Field}, a.From)
+		a.Where, a.Graph, a.Field = now.Host, now.Graph, now.Field
+	}
 	return all, nil
 }
 
@@ -220,9 +226,45 @@ func (c *Catalog) GraphIndex(ctx context.Context) ([]munin.GraphEntry, error) {
 		coalesce(body ->> 'category', ''), coalesce(body ->> 'hidden', 0), iif(current, graphs_seen, graphs.last_seen),
 		(SELECT coalesce(json_group_array(json_array(coalesce(value ->> 'name', ''), coalesce(value ->> 'label', ''))), '[]')
 			FROM json_each(body, '$.fields'))
-		FROM graphs JOIN hosts ON hosts.id = host_id WHERE archived = 0 ORDER BY path, graphs.name`)
+		FROM graphs JOIN hosts ON hosts.id = host_id WHERE archived = 0
+			OR path IN (SELECT from_host FROM renames WHERE from_graph = '' AND undone IS NULL AND until IS NULL)
+		ORDER BY path, graphs.name`)
 	if err != nil {
 		return nil, fmt.Errorf("list all graphs: %w", err)
 	}
-	return entries, nil
+	if c.Renames() == nil {
+		return entries, nil
+	}
+	hosts, err := c.Hosts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list all graphs: %w", err)
+	}
+	return c.presentGraphs(entries, hosts), nil
+}
+
+// presentGraphs puts the graphs of hosts that were renamed to their present names, each once.
+func (c *Catalog) presentGraphs(entries []munin.GraphEntry, hosts []munin.Host) []munin.GraphEntry {
+	configured := make(map[munin.HostID]bool, len(hosts))
+	for i := range hosts {
+		configured[hosts[i].ID] = !hosts[i].Archived
+	}
+	own := make(map[munin.SeriesID]bool, len(entries))
+	for i := range entries {
+		own[munin.SeriesID{Host: entries[i].Host, Graph: entries[i].Name}] = true
+	}
+	out := entries[:0]
+	for _, e := range entries {
+		id := munin.SeriesID{Host: e.Host, Graph: e.Name}
+		now := c.Renames().Current(id)
+		if now.Graph != e.Name || now != id && own[now] || !configured[now.Host] {
+			continue
+		}
+		own[now] = true
+		e.Host = now.Host
+		out = append(out, e)
+	}
+	slices.SortStableFunc(out, func(a, b munin.GraphEntry) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Name, b.Name))
+	})
+	return out
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"corbie/munin"
 )
@@ -298,27 +300,41 @@ func (c *Catalog) forget(batch []*munin.Poll) {
 const graphsOfHost = `SELECT body, iif(current, graphs_seen, last_seen) FROM graphs JOIN hosts ON hosts.id = host_id WHERE path = ?`
 
 // Graphs lists every graph that a host ever had, by name. Those that the last poll brought have a LastSeen that is the
-// start of that poll.
+// start of that poll. A host that was renamed has those that it had under its earlier names as well.
 func (c *Catalog) Graphs(ctx context.Context, host munin.HostID) ([]munin.Graph, error) {
-	graphs, err := collect(ctx, c.read, scanGraph,
-		graphsOfHost+" ORDER BY graphs.name", host)
-	if err != nil {
-		return nil, fmt.Errorf("list the graphs of %s: %w", host, err)
+	var all []munin.Graph
+	have := make(map[string]bool)
+	for _, name := range c.namesOf(host) {
+		graphs, err := collect(ctx, c.read, scanGraph, graphsOfHost+" ORDER BY graphs.name", name)
+		if err != nil {
+			return nil, fmt.Errorf("list the graphs of %s: %w", host, err)
+		}
+		for i := range graphs {
+			g := &graphs[i]
+			if id := (munin.SeriesID{Host: name, Graph: g.Name}); have[g.Name] || c.Renames().Current(id).Graph != g.Name {
+				continue
+			}
+			have[g.Name] = true
+			all = append(all, *g)
+		}
 	}
-	return graphs, nil
+	slices.SortStableFunc(all, func(a, b munin.Graph) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
 }
 
-// Graph finds one graph of a host by its stored name; the error wraps munin.ErrNotFound.
+// Graph finds one graph of a host by its stored name, or one that it had before it was renamed; the error wraps munin.ErrNotFound.
 func (c *Catalog) Graph(ctx context.Context, host munin.HostID, name string) (munin.Graph, error) {
-	graphs, err := collect(ctx, c.read, scanGraph,
-		graphsOfHost+" AND graphs.name = ?", host, name)
-	if err == nil && len(graphs) == 0 {
-		err = munin.ErrNotFound
+	current := c.Renames().Current(munin.SeriesID{Host: host, Graph: name})
+	for _, path := range c.namesOf(current.Host) {
+		graphs, err := collect(ctx, c.read, scanGraph, graphsOfHost+" AND graphs.name = ?", path, current.Graph)
+		if err != nil {
+			return munin.Graph{}, fmt.Errorf("graph %q of %s: %w", name, host, err)
+		}
+		if len(graphs) > 0 {
+			return graphs[0], nil
+		}
 	}
-	if err != nil {
-		return munin.Graph{}, fmt.Errorf("graph %q of %s: %w", name, host, err)
-	}
-	return graphs[0], nil
+	return munin.Graph{}, fmt.Errorf("graph %q of %s: %w", name, host, munin.ErrNotFound)
 }
 
 func scanGraph(rows *sql.Rows) (munin.Graph, error) {
@@ -341,7 +357,8 @@ func (c *Catalog) Faults(ctx context.Context, host munin.HostID) ([]munin.Fault,
 		return f, rows.Scan(&f.Plugin, &f.Line, &f.Text, &f.Reason)
 	}
 	faults, err := collect(ctx, c.read, scan,
-		"SELECT plugin, line, text, reason FROM faults WHERE host_id = (SELECT id FROM hosts WHERE path = ?) ORDER BY position", host)
+		"SELECT plugin, line, text, reason FROM faults WHERE host_id = (SELECT id FROM hosts WHERE path = ?) ORDER BY position",
+		c.Renames().Host(host))
 	if err != nil {
 		return nil, fmt.Errorf("list the faults of %s: %w", host, err)
 	}
