@@ -56,7 +56,7 @@ func TestRollUpsAreRightAndTheStoreOpensWhenTheirWriterIsKilled(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(11, 12))
 	rounds := 0
-	for range 12 {
+	for range kills(t, 8) {
 		c := startChild(t, "rollup", dir)
 		for range rng.IntN(3) {
 			c.line(t)

@@ -105,6 +105,9 @@ func layout(dir string) ([]string, error) {
 	var logs, blocks []string
 	for _, e := range entries {
 		name := e.Name()
+		if name == lateLogNew || name == lateLogOld {
+			return nil, errMoved
+		}
 		if name == "wal" || name == "wbl" {
 			logs = append(logs, name)
 			inside, err := os.ReadDir(filepath.Join(dir, name))

@@ -172,6 +172,9 @@ func (db *DB) openTSDB() error {
 // openWhole opens the TSDB, twice where its first log was damaged, as kill -9 in the middle of a write leaves it. The TSDB repairs
 // that, but then passes over its other log, the one of late samples, and would lose them for good as new ones come.
 func (db *DB) openWhole(dir string, o *tsdb.Options) (*tsdb.DB, error) {
+	if err := db.freeLateLog(dir); err != nil {
+		return nil, err
+	}
 	opened, err := tsdb.Open(dir, quiet(db.log), db.metrics, o, nil)
 	if err == nil && db.metrics.repaired() {
 		if err := closeTSDB(opened); err != nil {
