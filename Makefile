@@ -6,7 +6,7 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 FUZZTIME ?= 10s
 
-.PHONY: help build run test lint bench fuzz peers clean golden
+.PHONY: help build run demo test lint bench fuzz peers clean golden
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,10 @@ build: ## build bin/corbie (the master) and bin/corbie-node (the agent, static)
 
 run: build ## build, then run a node and a master on loopback with this machine's graphs
 	@./.ci/try
+
+demo: build ## build, then serve thirty made-up hosts with a year of history at 127.0.0.1:8080 (PORT=18080 for another port)
+	@mkdir -p var
+	@exec bin/corbie demo --dir var/demo --listen 127.0.0.1:$${PORT:-8080}
 
 peers: ## install the programs that tests talk to (as root, by apt)
 	@./.ci/peers
