@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -64,6 +65,56 @@ func TestAFullDiskIsSaidOnceAndStoringGoesOnByItself(t *testing.T) {
 	}
 	closeDB(t, db)
 	wantSame(t, scan(t, open(t, filepath.Join(disk, "raw"), opts), id("a")), readings)
+}
+
+// TestNothingPanicsOnADiskThatIsFullToTheLastByte fills the disk while the TSDB has chunks in memory that it is going to write by itself.
+func TestNothingPanicsOnADiskThatIsFullToTheLastByte(t *testing.T) {
+	for _, stop := range []bool{false, true} {
+		disk := smallDisk(t, "size=60m")
+		dir, ballast := filepath.Join(disk, "raw"), filepath.Join(disk, "ballast")
+		var asked atomic.Int64
+		opts := series.Options{Work: time.Second, Free: func(dir string) (uint64, error) {
+			asked.Add(1)
+			var s syscall.Statfs_t
+			err := syscall.Statfs(dir, &s)
+			return s.Bavail * uint64(s.Bsize), err //nolint:gosec // not negative
+		}}
+		db := open(t, dir, opts)
+		all := batches(time.Now().Add(-time.Hour).Truncate(time.Second), 600)
+		for _, batch := range all[:500] {
+			add(t, db, batch...)
+		}
+		if err := os.WriteFile(ballast, make([]byte, 100<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("the disk did not become full: %v", err)
+		}
+		for began := asked.Load(); asked.Load() < began+3; { // The TSDB waits at the gate.
+			<-time.After(50 * time.Millisecond)
+		}
+		if err := db.Append(t.Context(), all[500]); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("on a full disk: %v", err)
+		}
+		if got := scan(t, db, all[0][0].ID); len(got) != 500 {
+			t.Errorf("%d of 500 samples can be read", len(got))
+		}
+		if stop {
+			if err := db.Close(); err != nil {
+				t.Logf("closed on a full disk: %v", err)
+			}
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		if stop {
+			db = open(t, dir, series.Options{})
+		}
+		for _, batch := range all[500:] {
+			add(t, db, batch...)
+		}
+		after := open(t, killed(t, dir), series.Options{})
+		if got := scan(t, after, all[0][99].ID); len(got) != 600 {
+			t.Errorf("%d of 600 samples are there after a kill", len(got))
+		}
+	}
 }
 
 func TestAReadOnlyDiskIsAClearErrorAndSetsNothingAside(t *testing.T) {

@@ -17,11 +17,17 @@ func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
 }
 
-// Handle says what a repair of the log means. The TSDB itself only warns that it begins one: it cuts the log at the damage.
+// Handle says what the TSDB's messages mean. Of a repair of the log it only warns that it begins one: it cuts the log at the damage. A
+// file of chunks that ends in the middle of one is what kill -9 leaves behind: the log has the same.
 func (w warnings) Handle(ctx context.Context, r slog.Record) error {
 	if strings.HasPrefix(r.Message, "Encountered W") && strings.HasSuffix(r.Message, "attempting repair") {
 		said := slog.NewRecord(r.Time, slog.LevelError,
 			"the log of the last hours is damaged: it is used up to the damage, samples after it are lost; check the disk", r.PC)
+		r.Attrs(func(a slog.Attr) bool { said.AddAttrs(a); return true })
+		r = said
+	}
+	if r.Message == "Loading on-disk chunks failed" {
+		said := slog.NewRecord(r.Time, slog.LevelWarn, "a file of chunks is not whole, as after kill -9: its samples are read from the log", r.PC)
 		r.Attrs(func(a slog.Attr) bool { said.AddAttrs(a); return true })
 		r = said
 	}

@@ -67,7 +67,7 @@ func (db *DB) torn() bool {
 
 // ready makes sure that readings can be stored: there is space on the disk, and the log is whole.
 func (db *DB) ready() error {
-	if err := db.checkFree(0); err != nil || !db.torn() {
+	if err := db.checkFree(db.pendingBytes()); err != nil || !db.torn() {
 		return err
 	}
 	return db.mend()
@@ -125,6 +125,7 @@ func (db *DB) mend() error {
 		return err
 	}
 	if db.down == nil {
+		db.openGate()
 		// That its own last writes fail is to be expected.
 		if err := closeTSDB(db.tsdb); err != nil {
 			db.log.Warn("the sample store did not close well before its repair", "err", err)
@@ -166,6 +167,7 @@ func (db *DB) openTSDB() error {
 		return err
 	}
 	db.tsdb = opened
+	db.gate.Store(&gate{leave: make(chan struct{})})
 	return nil
 }
 

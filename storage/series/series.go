@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,6 +62,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Reserve is how many bytes of the disk must be free for samples to be stored; zero means 16 MB.
 	Reserve int64
+	// Work is how often the TSDB looks for work of its own; zero means 5 minutes.
+	Work time.Duration
 	// Free says how many bytes of the disk of a folder are free; nil asks the system.
 	Free func(dir string) (uint64, error)
 }
@@ -84,6 +87,7 @@ type DB struct {
 	down   error // why tsdb could not be opened again; nil while it is open
 
 	journal journal
+	gate    atomic.Pointer[gate] // of the open TSDB; nil while it is being opened or closed
 
 	refMu sync.RWMutex
 	refs  map[munin.SeriesID]ref
@@ -151,13 +155,16 @@ func (db *DB) tsdbOptions(opts Options) *tsdb.Options {
 	o.MinBlockDuration = minBlock.Milliseconds()
 	o.MaxBlockDuration = maxBlock.Milliseconds()
 	o.RetentionDuration = 0
-	o.BlocksToDelete = blocksToDelete(opts)
+	o.BlocksToDelete = db.gated(blocksToDelete(opts))
+	o.NoLockfile = true // Who writes holds the lock of the data folder.
 	o.WALCompression = compression.Snappy
 	// The TSDB counts its window from the newest sample, which may lie ahead of now by MaxAhead.
 	o.OutOfOrderTimeWindow = (db.window + MaxAhead).Milliseconds()
 	o.MaxBlockChunkSegmentSize = segmentBytes
 	o.EnableMemorySnapshotOnShutdown = true
-	o.BlockReloadInterval = reloadEvery
+	if o.BlockReloadInterval = db.opts.Work; o.BlockReloadInterval <= 0 {
+		o.BlockReloadInterval = reloadEvery
+	}
 	return o
 }
 
@@ -171,6 +178,7 @@ func (db *DB) Close() error {
 	db.closed = true
 	var err error
 	if db.down == nil {
+		db.openGate()
 		err = closeTSDB(db.tsdb)
 	}
 	if db.torn() {
