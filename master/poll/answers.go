@@ -3,6 +3,7 @@ package poll
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,8 +123,9 @@ func foreign(reply *munin.Reply, known int, body []byte) string {
 }
 
 // takeSamples keeps the values of declared fields, with their final times. Of two values of one field at one
-// time the later counts.
-func (s *session) takeSamples(j *job, samples []munin.Sample) {
+// time the later counts. It returns how many of the samples were looked at: fewer than there are when the session
+// has too many.
+func (s *session) takeSamples(j *job, samples []munin.Sample) int {
 	limit := time.Now().Add(maxAhead)
 	if s.poll.Readings == nil {
 		s.poll.Readings = make([]munin.Reading, 0, max(s.known.values, len(samples)))
@@ -141,7 +143,7 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) {
 		case sample.At.After(limit):
 			s.fault(munin.Fault{Plugin: j.name, Text: sample.At.UTC().Format(time.RFC3339), Reason: "the value's time is in the future; see the node's clock"})
 			continue
-		case dense && !sample.At.IsZero():
+		case !sample.At.IsZero() && dense[series{sample.Graph, sample.Field}]:
 			when = sample.At
 		case !sample.At.IsZero():
 			when = s.slots.snap(sample.At)
@@ -153,21 +155,29 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) {
 		}
 		if len(s.poll.Readings) >= maxReadings {
 			s.fault(munin.Fault{Plugin: j.name, Reason: fmt.Sprintf("the node gave more than %d values in one session", maxReadings)})
-			return
+			return i
 		}
 		s.poll.Readings = append(s.poll.Readings, reading)
 	}
+	return len(samples)
 }
 
-// supersampled says whether an answer has more than one time for a field. Such times are kept as they are: those
-// close to a slot would fall together.
-func supersampled(samples []munin.Sample) bool {
-	for i := 1; i < len(samples); i++ {
-		if samples[i].Graph == samples[0].Graph && samples[i].Field == samples[0].Field {
-			return true
-		}
+// series names a field within an answer.
+type series struct{ graph, field string }
+
+// supersampled are the fields for which an answer has more than one time. Such times are kept as they are: those
+// close to a slot would fall together. It is nil where there are none.
+func supersampled(samples []munin.Sample) map[series]bool {
+	if !slices.ContainsFunc(samples, func(one munin.Sample) bool { return !one.At.IsZero() }) {
+		return nil
 	}
-	return false
+	dense := make(map[series]bool)
+	for i := range samples {
+		name := series{samples[i].Graph, samples[i].Field}
+		_, before := dense[name]
+		dense[name] = before
+	}
+	return dense
 }
 
 // twice finds readings of one field at one time among those of one answer.

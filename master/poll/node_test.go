@@ -188,6 +188,13 @@ func (m *memory) Append(_ context.Context, readings []munin.Reading) error {
 	return nil
 }
 
+// fail makes Append fail from now on; nil ends that.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
 func (m *memory) Record(_ context.Context, result *munin.Poll) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 )
 
 // What a node has kept in its spool is asked for from the highest time that was stored. That position is
-// remembered in the catalogue after the samples are stored, so that nothing is left out; what comes again is
-// stored again, which changes nothing.
+// remembered in the catalogue after the samples are stored, so that nothing is left out when the program is killed in
+// between; what comes again is stored again, which changes nothing.
 const (
 	spoolCap = "spool"
 	// catchUpFrom is how much a spool may hold back before fetching it counts as heavy: few at a time are.
@@ -77,37 +77,76 @@ func (s *session) takeSpool(body []byte) {
 		s.takeGraph(all, &all.about.graphs[i])
 	}
 	s.known.spooled = all.about
-	from := len(s.poll.Readings)
-	s.takeSamples(all, reply.Samples)
-	for i := from; i < len(s.poll.Readings); i++ {
-		s.poll.Spool = max(s.poll.Spool, s.poll.Readings[i].T/1000)
+	byTime := func(a, b munin.Sample) int { return a.At.Compare(b.At) }
+	sorted := slices.IsSortedFunc(reply.Samples, byTime)
+	if !sorted { // as munin-async says them: plugin by plugin
+		slices.SortStableFunc(reply.Samples, byTime)
 	}
-	if n := len(reply.Samples); n >= munin.MaxSamples || len(s.poll.Readings) >= maxReadings {
-		// The rest of this answer is asked for again. Answers are in the order of time.
-		last := s.poll.Readings[len(s.poll.Readings)-1].T/1000 - 1
-		if s.poll.Spool = min(s.poll.Spool, last); s.poll.Spool <= s.known.spool {
-			s.poll.Spool = last + 1
-		}
+	taken := s.takeSamples(all, reply.Samples)
+	s.poll.Spool = newest(reply.Samples[:taken])
+	var left int64 // the oldest time of what is to be asked for again
+	switch {
+	case taken < len(reply.Samples):
+		left = reply.Samples[taken].At.Unix()
+	case len(reply.Samples) < munin.MaxSamples:
+		return
+	case sorted:
+		left = s.poll.Spool
+	default:
+		s.fault(munin.Fault{Reason: fmt.Sprintf("its spool gave more than %d values at once, and not in the order of time: some are lost", munin.MaxSamples)})
+		return
+	}
+	// A second that holds more than can be taken at once must not be asked for for ever.
+	if before := left - 1; before > s.known.spool {
+		s.poll.Spool = min(s.poll.Spool, before)
 	}
 }
 
+// newest is the highest time that the samples themselves have, whatever slot they are stored under: the node may have
+// more that is newer than them, but not than the slot. Times in the future are not stored and do not count.
+func newest(samples []munin.Sample) int64 {
+	limit, highest := time.Now().Add(maxAhead), int64(0)
+	for i := range samples {
+		if at := samples[i].At; !at.IsZero() && !at.After(limit) {
+			highest = max(highest, at.Unix())
+		}
+	}
+	return highest
+}
+
 // describeSpool makes one description of what all plugins say; it is that of the time before when nothing changed.
+// What munin-async says holds only the plugins that have something new: the others are described as they were.
 func (s *session) describeSpool(graphs []munin.Graph) *described {
 	d := new(described)
+	speaks := make(map[string]bool)
 	for i := range graphs {
 		g := &graphs[i]
 		if len(g.Fields) == 0 && len(g.Order) == 0 {
 			continue
 		}
 		g.Plugin = s.pluginOf(g.Name)
+		speaks[g.Plugin] = true
 		d.graphs = append(d.graphs, *g)
 	}
-	slices.SortFunc(d.graphs, func(a, b munin.Graph) int { return cmp.Compare(a.Name, b.Name) })
-	d.index()
+	order := func(a, b munin.Graph) int { return cmp.Compare(a.Name, b.Name) }
+	slices.SortFunc(d.graphs, order)
 	d = d.overridden(s.target.Override)
-	if before := s.known.spooled; before != nil && reflect.DeepEqual(before.graphs, d.graphs) {
-		return before
+	before := s.known.spooled
+	if before != nil {
+		had := len(d.graphs)
+		for i := range before.graphs {
+			if g := &before.graphs[i]; !speaks[g.Plugin] && slices.Contains(s.poll.Plugins, g.Plugin) {
+				d.graphs = append(d.graphs, *g)
+			}
+		}
+		if len(d.graphs) > had {
+			slices.SortFunc(d.graphs, order)
+		}
+		if reflect.DeepEqual(before.graphs, d.graphs) {
+			return before
+		}
 	}
+	d.index()
 	return d
 }
 
