@@ -26,7 +26,7 @@ func startSNMPAgent(t *testing.T) (port string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	config := filepath.Join(dir, "snmpd.conf")
+	config := filepath.Join(dir, "agent.conf") // What snmpd keeps is in snmpd.conf.
 	write(t, config, fmt.Sprintf("agentAddress udp:%s\nrocommunity secret 127.0.0.1\ncreateUser sealed SHA signature2 AES sealing002\nrouser sealed priv\n"+
 		"createUser old MD5 signature3 DES sealing003\nrouser old priv\ncreateUser signed SHA signature4\nrouser signed auth\n", address), 0o600)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "/usr/sbin/snmpd", "-f", "-LE", "3", "-C", "-c", config)

@@ -45,9 +45,17 @@ func TestDebiansPluginsSayTheSameThroughBothNodes(t *testing.T) {
 	defer c.ours.conn.Close()
 	defer c.theirs.conn.Close()
 
-	listed := strings.Fields(c.ours.ask("list"))
-	if other := strings.Fields(c.theirs.ask("list")); !slices.Equal(listed, slices.Sorted(slices.Values(other))) {
-		t.Errorf("we list %q,\nmunin-node %q", listed, other)
+	nodes := []string{"", "127.0.0.1"} // The SNMP plugins speak for another host.
+	var listed []string
+	for _, name := range nodes {
+		list := strings.Fields(c.ours.ask("list " + name))
+		if other := strings.Fields(c.theirs.ask("list " + name)); !slices.Equal(list, slices.Sorted(slices.Values(other))) {
+			t.Errorf("of %q we list %q,\nmunin-node %q", name, list, other)
+		}
+		listed = append(listed, list...)
+	}
+	if ours, theirs := c.both("nodes"); len(ours) != len(nodes) || !slices.Equal(slices.Sorted(slices.Values(ours)), slices.Sorted(slices.Values(theirs))) {
+		t.Errorf("we speak for %q, munin-node for %q", ours, theirs)
 	}
 	kinds := make(map[string]bool)
 	for _, name := range listed {
@@ -58,8 +66,8 @@ func TestDebiansPluginsSayTheSameThroughBothNodes(t *testing.T) {
 		len(kinds), c.same, c.configLines, c.fetchLines, time.Since(begin).Round(time.Millisecond))
 	t.Logf("%q", listed)
 	t.Logf("asked again, as there was nothing to measure yet or the machine changed: %q", c.again)
-	if c.same < leastPlugins {
-		t.Errorf("only %d plugins were compared, want %d", c.same, leastPlugins)
+	if len(kinds) < leastPlugins {
+		t.Errorf("only %d plugins were compared, want %d", len(kinds), leastPlugins)
 	}
 	d.stop(t)
 }
@@ -89,6 +97,8 @@ func (s *services) configureNodes(t *testing.T) (path string) {
 func (s *services) linkPlugins(t *testing.T, config string) map[string]string {
 	t.Helper()
 	out := runConfigure(t, "corbie-node", "configure", "--config", config, "--libdir", debianLibrary, "--families", "auto,manual,contrib", "--apply")
+	out += runConfigure(t, "corbie-node", "configure", "--config", config, "--libdir", debianLibrary, "--apply",
+		"--snmp", "127.0.0.1", "--snmpport", s.ports["snmpd"], "--snmpcommunity", "secret")
 	linked := make(map[string]string)
 	somebodys := regexp.MustCompile(`^port_\d`) // Whoever listens on a port without a name is gone in a moment.
 	for _, found := range regexp.MustCompile(`(?m)^add (\S+) \(to .*/([^/]+)\)$`).FindAllStringSubmatch(out, -1) {

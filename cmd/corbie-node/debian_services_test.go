@@ -31,7 +31,7 @@ type services struct {
 func servicePrograms() map[string]string {
 	return map[string]string{
 		"mariadb-server": "mariadbd", "haproxy": "haproxy", "squid": "squid", "lighttpd": "lighttpd",
-		"postfix": "postfix", "memcached": "memcached", "nginx": "nginx", "apache2": "apache2", "wget": "wget",
+		"postfix": "postfix", "memcached": "memcached", "nginx": "nginx", "apache2": "apache2", "wget": "wget", "snmpd": "snmpd",
 	}
 }
 
@@ -39,7 +39,7 @@ func servicePrograms() map[string]string {
 func perlModules() map[string]string {
 	return map[string]string{
 		"libdbd-mysql-perl": "DBD::mysql", "libcache-cache-perl": "Cache::SharedMemoryCache",
-		"libcache-memcached-perl": "Cache::Memcached", "libwww-perl": "LWP::UserAgent",
+		"libcache-memcached-perl": "Cache::Memcached", "libwww-perl": "LWP::UserAgent", "libnet-snmp-perl": "Net::SNMP",
 	}
 }
 
@@ -62,6 +62,8 @@ func startServices(t *testing.T) *services {
 	s.squid(t)
 	s.memcached(t)
 	s.postfix(t)
+	s.ports["snmpd"] = startSNMPAgent(t)
+	fmt.Fprintf(&s.settings, "[snmp_*]\nenv.community secret\nenv.port %s\n", s.ports["snmpd"])
 	s.settings.WriteString("[multips*]\nenv.names apache2 nginx mariadbd\n[proc]\nenv.procname apache2|nginx\n")
 	t.Logf("the services answer after %v", time.Since(begin).Round(time.Millisecond))
 	return s

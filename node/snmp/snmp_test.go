@@ -40,7 +40,7 @@ func startAgent(t *testing.T) uint16 {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	config := filepath.Join(dir, "snmpd.conf")
+	config := filepath.Join(dir, "agent.conf") // What snmpd keeps is in snmpd.conf.
 	text := fmt.Sprintf("agentAddress udp:127.0.0.1:%s\n[snmp] persistentDir %s\nsysDescr A test\nrocommunity secret 127.0.0.1\n"+
 		"createUser open\ncreateUser signed SHA signature1\ncreateUser sealed MD5 signature2 DES sealing002\n"+
 		"createUser modern SHA signature3 AES sealing003\ncreateUser single MD5 both-the-same DES both-the-same\n"+
