@@ -17,6 +17,7 @@ import (
 
 	"corbie/munin"
 	"corbie/munin/wire"
+	"corbie/node/runner"
 	"corbie/node/spool"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	Environ []string
 	// Spool keeps samples for masters that were away; nil: the node does not sample.
 	Spool *spool.Store
+	// Groups keep the limits of plugins; nil: each of their processes has the limit of memory for itself.
+	Groups *runner.Groups
 	// ListWait is how long a list waits for plugins that have not yet said for whom they speak; 0: 10 seconds.
 	ListWait time.Duration
 	Log      *slog.Logger

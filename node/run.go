@@ -138,6 +138,7 @@ func (c *Catalogue) runScript(ctx context.Context, cfg *Config, e *entry, reques
 	result := runner.Run(ctx, runner.Spec{
 		Path: words[0], Args: words[1:], Env: c.environment(cfg, e, request, identity),
 		Identity: identity, Timeout: timeout,
+		Limits: runner.Limits{Memory: cfg.PluginMemory, Processes: cfg.PluginProcesses, Group: e.name, Groups: c.opts.Groups},
 	})
 	return Answer{Output: result.Stdout, Stderr: result.Stderr, ExitCode: result.ExitCode, Err: result.Err}
 }

@@ -16,6 +16,8 @@ const (
 	defaultPeerRate     = 600
 	defaultPeerSessions = 64
 	defaultPluginRuns   = 64
+	defaultPluginMemory = 1 << 30
+	defaultProcesses    = 256
 	defaultSocketMode   = 0o660
 )
 
@@ -29,6 +31,8 @@ type Transport struct {
 	PeerSessions int   // of one address at the same time
 	PluginRuns   int   // at the same time
 	PluginMemory int64 // bytes for one plugin with all that it starts; 0: no limit
+	// PluginProcesses is how many one plugin may have at a time; 0: any number. It takes control groups.
+	PluginProcesses int
 
 	keys       *wire.TLS // of TLS
 	defaultKey string
@@ -47,6 +51,7 @@ func newTransport() Transport {
 	return Transport{
 		TLS:      wire.TLSSettings{Mode: wire.TLSAuto, Depth: wire.DefaultTLSDepth},
 		PeerRate: defaultPeerRate, PeerSessions: defaultPeerSessions, PluginRuns: defaultPluginRuns,
+		PluginMemory: defaultPluginMemory, PluginProcesses: defaultProcesses,
 	}
 }
 
@@ -86,6 +91,8 @@ func (t *Transport) set(key, value string) (known bool, err error) {
 		err = setCount(&t.PluginRuns, value, 1, 10_000)
 	case "plugin_memory":
 		err = t.setMemory(value)
+	case "plugin_processes":
+		err = setCount(&t.PluginProcesses, value, 0, 1_000_000)
 	default:
 		return false, nil
 	}

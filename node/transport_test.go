@@ -35,6 +35,7 @@ peer_rate 0
 peer_sessions 3
 plugin_runs 5
 plugin_memory 512M
+plugin_processes 9
 `)
 	want := wire.TLSSettings{
 		Mode: wire.TLSParanoid, Key: "/srv/key.pem", Certificate: "/etc/corbie/cert.pem", CA: "/srv/ca.pem", Verify: true, Depth: 3, Match: "CN=master",
@@ -45,7 +46,7 @@ plugin_memory 512M
 	if got := fmt.Sprint(cfg.Sockets); got != "[{/run/corbie/node.sock -rw-rw---- } {/run/other -rw------- munin}]" || len(cfg.Listen) != 0 {
 		t.Errorf("sockets %s, listen %q", got, cfg.Listen)
 	}
-	if cfg.PeerRate != 0 || cfg.PeerSessions != 3 || cfg.PluginRuns != 5 || cfg.PluginMemory != 512<<20 {
+	if cfg.PeerRate != 0 || cfg.PeerSessions != 3 || cfg.PluginRuns != 5 || cfg.PluginMemory != 512<<20 || cfg.PluginProcesses != 9 {
 		t.Errorf("%+v", cfg.Transport)
 	}
 	if cfg := parseConfig(t, "socket /run/x\nplugin_memory no\n"); len(cfg.Listen) != 1 || cfg.PluginMemory != 0 {
@@ -59,7 +60,7 @@ plugin_memory 512M
 	}
 	for _, line := range []string{
 		"tls on", "tls_match (", "tls_verify_depth deep", "tls_verify_certificate perhaps", "socket relative", "socket /x 99", "socket /x 0600 g more",
-		"socket /" + strings.Repeat("x", 200), "host unix://x", "peer_rate -1", "peer_sessions 0", "plugin_runs 0", "plugin_memory 5", "plugin_memory lots",
+		"socket /" + strings.Repeat("x", 200), "host unix://x", "peer_rate -1", "peer_sessions 0", "plugin_runs 0", "plugin_memory 5", "plugin_memory lots", "plugin_processes -1",
 	} {
 		if _, err := node.ParseConfig("node.conf", []byte(line+"\n")); err == nil || !strings.Contains(err.Error(), "node.conf:1: ") {
 			t.Errorf("%.40s: %v", line, err)

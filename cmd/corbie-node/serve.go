@@ -52,10 +52,14 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 	if err != nil {
 		return err
 	}
+	groups, groupsErr := runner.OpenGroups()
+	if groups != nil {
+		defer groups.Remove()
+	}
 	if err := becomeUser(ctx, cfg); err != nil {
 		return err
 	}
-	options := node.Options{Native: nativePlugins(), Version: version(), Environ: withoutSystemd(p.environ), Log: log}
+	options := node.Options{Native: nativePlugins(), Version: version(), Environ: withoutSystemd(p.environ), Groups: groups, Log: log}
 	if options.Spool = node.OpenSpool(cfg, log); options.Spool != nil {
 		defer options.Spool.Close()
 	}
@@ -64,6 +68,7 @@ func (p *program) serve(ctx context.Context, where *folders, listen []string) er
 		return err
 	}
 	reportConfig(log, cfg)
+	reportGroups(log, groupsErr)
 	for _, warning := range warnings {
 		log.Warn("encryption is not as it should be", "reason", warning)
 	}
@@ -132,6 +137,13 @@ func (p *program) readAnew(ctx context.Context, where *folders, server *node.Ser
 	server.Listen(addresses.listeners())
 	reportConfig(slog.New(slog.NewTextHandler(p.stderr, nil)), cfg)
 	return nil
+}
+
+// reportGroups says what the limits of plugins are worth without control groups.
+func reportGroups(log *slog.Logger, err error) {
+	if err != nil {
+		log.Info("plugin_memory holds for each process of a plugin, and plugin_processes not at all", "reason", err)
+	}
 }
 
 func reportConfig(log *slog.Logger, cfg *node.Config) {

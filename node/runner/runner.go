@@ -52,6 +52,7 @@ type Spec struct {
 	// Linger is how long children that outlive the program may go on printing; 0: 200 ms.
 	Linger    time.Duration
 	MaxOutput int // bytes of standard output; 0: DefaultMaxOutput
+	Limits    Limits
 }
 
 // Result is what became of a run.
@@ -61,7 +62,7 @@ type Result struct {
 	ExitCode int      // -1 when it did not start or was ended by a signal
 	Duration time.Duration
 	TimedOut bool
-	// Err is nil when the program ended in time with exit code 0. Otherwise it wraps ErrTimedOut,
+	// Err is nil when the program ended in time with exit code 0. Otherwise it wraps ErrTimedOut, ErrNoMemory,
 	// ErrTooMuchOutput, ErrExit, the end of ctx, or says why the program could not be started.
 	Err error
 }
@@ -78,10 +79,11 @@ func Run(ctx context.Context, spec Spec) Result {
 
 func run(ctx context.Context, spec *Spec) Result {
 	spec.fillDefaults()
-	cmd, err := spec.command()
+	program, err := spec.command()
 	if err != nil {
 		return Result{ExitCode: -1, Err: err}
 	}
+	cmd := &command{Cmd: program}
 	stdout, err := newPipe(spec.MaxOutput)
 	if err != nil {
 		return Result{ExitCode: -1, Err: err}
@@ -93,7 +95,7 @@ func run(ctx context.Context, spec *Spec) Result {
 	}
 	defer stderr.close()
 	cmd.Stdout, cmd.Stderr = stdout.writer, stderr.writer
-	if err := cmd.Start(); err != nil {
+	if err := spec.start(cmd); err != nil {
 		return Result{ExitCode: -1, Err: startError(spec, err)}
 	}
 	stdout.start()
@@ -107,7 +109,7 @@ func run(ctx context.Context, spec *Spec) Result {
 	reason := supervise(ctx, spec, cmd.Process.Pid, exited, stdout.full)
 	var result Result
 	if isClosed(exited) {
-		result = reap(cmd)
+		result = reap(cmd.Cmd)
 	} else {
 		// Not even the kill ended it: it hangs in the kernel. It is reaped when it comes back.
 		go func() { _ = cmd.Wait() }() // Nobody is left to be told.
@@ -122,7 +124,17 @@ func run(ctx context.Context, spec *Spec) Result {
 	if result.Err == nil && isClosed(stdout.full) {
 		result.Err = tooMuch(spec)
 	}
+	if err := spec.outOfMemory(cmd, &result); err != nil {
+		result.Err = err
+	}
 	return result
+}
+
+// command is a program that is started, or was.
+type command struct {
+	*exec.Cmd
+	grouped bool // it is in a control group
+	kills   int  // that there were in the group before
 }
 
 func (s *Spec) fillDefaults() {
