@@ -13,6 +13,7 @@ import (
 // filler reads some of the series of a query, piece by piece.
 type filler struct {
 	samples *Samples
+	scan    func(ctx context.Context, ids []munin.SeriesID, r munin.Range, visit func(i int, points *series.Points) error) error
 	sources []source
 	out     []munin.Series // parallel to sources; Avg holds the sum
 	asked   munin.Range
@@ -61,7 +62,7 @@ func (f *filler) points(ctx context.Context, span rollup.Span, which []int) erro
 		sources[k] = f.sources[i]
 	}
 	wide := munin.Range{From: time.UnixMilli(span.From).Add(-lookBack(sources)), To: time.UnixMilli(span.To)}
-	return f.samples.raw.Scan(ctx, f.ids(which), wide, func(k int, points *series.Points) error {
+	return f.scan(ctx, f.ids(which), wide, func(k int, points *series.Points) error {
 		c := f.cells(which[k], span)
 		c.points(munin.NewRater(sources[k].Source), points)
 		f.begin[which[k]] = min(f.begin[which[k]], c.first)

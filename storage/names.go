@@ -31,14 +31,13 @@ func formerly(from munin.Source, name munin.Past) source {
 }
 
 // renamed lists the names of each source, see munin.Renames.Names; nil where nothing was ever renamed.
-func (s *Samples) renamed(sources []munin.Source) [][]munin.Past {
-	known := s.names.Load()
-	if known == nil {
+func (v view) renamed(sources []munin.Source) [][]munin.Past {
+	if v.names == nil {
 		return nil
 	}
 	all, found := make([][]munin.Past, len(sources)), false
 	for i := range sources {
-		all[i] = known.Names(sources[i].ID)
+		all[i] = v.names.Names(sources[i].ID)
 		found = found || all[i] != nil
 	}
 	if !found {
@@ -61,9 +60,9 @@ func present(sources []munin.Source, names [][]munin.Past) []source {
 }
 
 // fillNames reads series under their present names, and then under the earlier ones what is missing.
-func (s *Samples) fillNames(ctx context.Context, sources []munin.Source, out []munin.Series, r munin.Range) error {
-	names := s.renamed(sources)
-	if err := s.fillAll(ctx, present(sources, names), out, r); err != nil || names == nil {
+func (v view) fillNames(ctx context.Context, sources []munin.Source, out []munin.Series, r munin.Range) error {
+	names := v.renamed(sources)
+	if err := v.fill(ctx, present(sources, names), out, r); err != nil || names == nil {
 		return err
 	}
 	for k := 1; k < munin.MaxNames; k++ {
@@ -84,7 +83,7 @@ func (s *Samples) fillNames(ctx context.Context, sources []munin.Source, out []m
 				Start: out[i].Start, Step: out[i].Step, Buckets: make([]munin.Bucket, len(out[i].Buckets)), Last: munin.Point{V: math.NaN()},
 			}
 		}
-		if err := s.fillAll(ctx, read, earlier, r); err != nil {
+		if err := v.fill(ctx, read, earlier, r); err != nil {
 			return err
 		}
 		for j, i := range which {
@@ -135,13 +134,17 @@ func eachGap(s *munin.Series, visit func(from, to int, inside bool)) {
 // Raw reads the samples of one series as they were received: counters are counters, NaN is U. An unknown series has
 // none. Of one that was renamed, those under earlier names come where there are none under the newer one for more than a day.
 func (s *Samples) Raw(ctx context.Context, id munin.SeriesID, r munin.Range) ([]munin.Point, error) {
-	names := s.names.Load().Names(id)
+	return s.view().raw(ctx, id, r)
+}
+
+func (v view) raw(ctx context.Context, id munin.SeriesID, r munin.Range) ([]munin.Point, error) {
+	names := v.names.Names(id)
 	if names == nil {
-		return s.rawOf(ctx, always(munin.Source{ID: id}), r)
+		return v.rawOf(ctx, always(munin.Source{ID: id}), r)
 	}
 	var all []munin.Point
 	for _, name := range names {
-		found, err := s.rawOf(ctx, formerly(munin.Source{}, name), r)
+		found, err := v.rawOf(ctx, formerly(munin.Source{}, name), r)
 		if err != nil {
 			return nil, err
 		}
@@ -176,9 +179,9 @@ func between(points, earlier []munin.Point) []munin.Point {
 }
 
 // newestOf is the newest value of each source, under the name that has one.
-func (s *Samples) newestOf(ctx context.Context, sources []munin.Source, now time.Time) ([]munin.Point, error) {
-	names := s.renamed(sources)
-	out, err := s.newest(ctx, present(sources, names), now)
+func (v view) newestOf(ctx context.Context, sources []munin.Source, now time.Time) ([]munin.Point, error) {
+	names := v.renamed(sources)
+	out, err := v.newest(ctx, present(sources, names), now)
 	if err != nil || names == nil {
 		return out, err
 	}
@@ -194,7 +197,7 @@ func (s *Samples) newestOf(ctx context.Context, sources []munin.Source, now time
 		if len(which) == 0 {
 			continue
 		}
-		found, err := s.newest(ctx, read, now)
+		found, err := v.newest(ctx, read, now)
 		if err != nil {
 			return nil, err
 		}

@@ -2,8 +2,6 @@ package storage
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -11,7 +9,6 @@ import (
 
 	"corbie/munin"
 	"corbie/storage/rollup"
-	"corbie/storage/series"
 )
 
 // MaxBuckets limits one answer: its series times its steps. It is 19 fields of a year in steps of 5 minutes, and 64 MB.
@@ -41,45 +38,7 @@ const unboundedHeartbeat = 24 * time.Hour
 //
 // A range that is empty or backwards is an error, and so is an answer of more than MaxBuckets.
 func (s *Samples) Query(ctx context.Context, sources []munin.Source, r munin.Range, step time.Duration) ([]munin.Series, error) {
-	if sums := unfold(sources); sums != nil {
-		read, err := s.Query(ctx, sums.flat, r, step)
-		if err != nil {
-			return nil, err
-		}
-		return sums.series(read), nil
-	}
-	if !r.From.Before(r.To) {
-		return nil, fmt.Errorf("query: the range from %s to %s is empty", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
-	}
-	if step <= 0 {
-		step = autoStep(sources, r)
-	}
-	step = max(step.Truncate(time.Millisecond), time.Millisecond)
-	start, count := grid(r, step)
-	if count*int64(max(len(sources), 1)) > MaxBuckets {
-		return nil, fmt.Errorf("query: %d series of %d steps each are more than the limit of %d: ask for a longer step than %s, or a shorter range",
-			len(sources), count, MaxBuckets, step)
-	}
-	out := make([]munin.Series, len(sources))
-	cells := make([]munin.Bucket, count*int64(len(sources)))
-	for i, source := range sources {
-		out[i] = munin.Series{
-			ID: source.ID, Start: time.UnixMilli(start).UTC(), Step: step,
-			Buckets: cells[int64(i)*count : int64(i+1)*count : int64(i+1)*count],
-			Last:    munin.Point{V: math.NaN()},
-		}
-	}
-	if err := s.fillNames(ctx, sources, out, r); err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	}
-	for i := range cells {
-		if cells[i].Count == 0 {
-			cells[i] = munin.Gap()
-		} else {
-			rollup.Finish(&cells[i])
-		}
-	}
-	return out, nil
+	return s.view().query(ctx, sources, r, step)
 }
 
 // sharedAbove is how many 5-minute samples make it worth to read with more than one processor.
@@ -106,7 +65,7 @@ func (s *Samples) fillAll(ctx context.Context, sources []source, out []munin.Ser
 	group, ctx := errgroup.WithContext(ctx)
 	size := (len(sources) + workers - 1) / workers
 	for at := 0; at < len(sources); at += size {
-		part := &filler{samples: s, sources: sources[at:min(at+size, len(sources))], out: out[at:min(at+size, len(sources))], asked: r}
+		part := &filler{samples: s, scan: s.raw.Scan, sources: sources[at:min(at+size, len(sources))], out: out[at:min(at+size, len(sources))], asked: r}
 		group.Go(func() error { return part.fill(ctx, whole, pieces) })
 	}
 	return group.Wait()
@@ -167,51 +126,7 @@ func autoStep(sources []munin.Source, r munin.Range) time.Duration {
 // type makes it so. V is NaN if that sample is U or gives no rate, or if there is none within the heartbeat (24 hours where the source has none); T is the time of
 // the sample, zero if there is none. Older known values are never taken instead: who asks wants to know how things are now.
 func (s *Samples) Latest(ctx context.Context, sources []munin.Source, now time.Time) ([]munin.Point, error) {
-	if sums := unfold(sources); sums != nil {
-		read, err := s.Latest(ctx, sums.flat, now)
-		if err != nil {
-			return nil, err
-		}
-		return sums.points(read), nil
-	}
-	out, err := s.newestOf(ctx, sources, now)
-	if err != nil {
-		return nil, fmt.Errorf("newest values: %w", err)
-	}
-	return out, nil
-}
-
-// newest is the newest value that lies under the name of each source.
-func (s *Samples) newest(ctx context.Context, sources []source, now time.Time) ([]munin.Point, error) {
-	out := make([]munin.Point, len(sources))
-	ids := make([]munin.SeriesID, len(sources))
-	var back time.Duration
-	for i := range sources {
-		source := &sources[i]
-		ids[i] = source.ID
-		out[i].V = math.NaN()
-		within := heartbeat(source.Source)
-		if source.Type.IsRate() {
-			within *= 2 // the sample before the newest may be a heartbeat older than that
-		}
-		back = max(back, within)
-	}
-	r := munin.Range{From: now.Add(-back), To: now.Add(time.Millisecond)}
-	err := s.raw.Scan(ctx, ids, r, func(i int, points *series.Points) error {
-		from := &sources[i]
-		rater := munin.NewRater(from.Source)
-		since := now.Add(-heartbeat(from.Source)).UnixMilli()
-		for p, ok := points.Next(); ok; p, ok = points.Next() {
-			if p.T < from.own.From || p.T >= from.own.To {
-				continue
-			}
-			if v := rater.Next(p); p.T >= since {
-				out[i] = munin.Point{T: p.T, V: v}
-			}
-		}
-		return nil
-	})
-	return out, err
+	return s.view().latest(ctx, sources, now)
 }
 
 func heartbeat(source munin.Source) time.Duration {

@@ -107,20 +107,6 @@ func (s *Samples) Quarantined() []series.Quarantined { return s.raw.Quarantined(
 // Stat counts what there is.
 func (s *Samples) Stat(ctx context.Context) (series.Stat, error) { return s.raw.Stat(ctx) }
 
-// rawOf reads the samples that lie under one name.
-func (s *Samples) rawOf(ctx context.Context, from source, r munin.Range) ([]munin.Point, error) {
-	var out []munin.Point
-	err := s.raw.Scan(ctx, []munin.SeriesID{from.ID}, r, func(_ int, points *series.Points) error {
-		for p, ok := points.Next(); ok; p, ok = points.Next() {
-			if p.T >= from.own.From && p.T < from.own.To {
-				out = append(out, p)
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
 // StoppedSince is when storing samples began to fail, as it does on a full disk; zero while it works. It goes on by itself as soon as there
 // is room.
 func (s *Samples) StoppedSince() time.Time { return s.raw.StoppedSince() }

@@ -1,7 +1,6 @@
 package series
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,30 +13,6 @@ import (
 
 	"corbie/munin"
 )
-
-// Reason says why a sample was refused.
-type Reason string
-
-// The reasons.
-const (
-	TooFarAhead Reason = "more than 10 minutes in the future: check the clock of the node"
-	TooOld      Reason = "older than what is still accepted"
-	Conflict    Reason = "another value is stored for the same time"
-	Incomplete  Reason = "no host, graph or field is named"
-)
-
-// Reject counts the samples of one host that were refused for one reason since the store was opened.
-type Reject struct {
-	Host   munin.HostID
-	Reason Reason
-	Count  int64
-	Last   munin.Reading // the newest one refused
-}
-
-type rejectKey struct {
-	host   munin.HostID
-	reason Reason
-}
 
 // Append stores readings, in any order. When it returns nil, every one is stored and survives the death of the process, or was
 // refused for good and counted, see Rejected: a refused sample is no error, because trying again would not help. NaN and
@@ -84,8 +59,8 @@ func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.T
 	changed := false
 	app := db.tsdb.AppenderV2(ctx)
 	for i, r := range batch {
-		if reason := guard(r, oldest, newest); reason != "" {
-			db.reject(r, reason)
+		if reason := Guard(r, oldest, newest); reason != "" {
+			db.rejects.Add(r, reason)
 			continue
 		}
 		v := r.V
@@ -95,7 +70,7 @@ func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.T
 		got, err := app.Append(refs[i].ref, refs[i].labels, 0, r.T, v, nil, nil, storage.AOptions{})
 		if err != nil {
 			if reason := reasonOf(err); reason != "" {
-				db.reject(r, reason)
+				db.rejects.Add(r, reason)
 				continue
 			}
 			return errors.Join(fmt.Errorf("%s: %w", r.ID, err), db.rollback(app))
@@ -113,7 +88,8 @@ func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.T
 	return nil
 }
 
-func guard(r munin.Reading, oldest, newest int64) Reason {
+// Guard says why a reading is refused whose time must lie between two times in Unix milliseconds; empty when it is taken.
+func Guard(r munin.Reading, oldest, newest int64) Reason {
 	switch {
 	case r.ID.Host.Name() == "" || r.ID.Graph == "" || r.ID.Field == "":
 		return Incomplete
@@ -146,7 +122,7 @@ func (db *DB) lookUp(batch []munin.Reading) []ref {
 	db.refMu.RUnlock()
 	for i := range refs {
 		if refs[i].labels.IsEmpty() {
-			refs[i].labels = labelsOf(batch[i].ID)
+			refs[i].labels = LabelsOf(batch[i].ID)
 		}
 	}
 	return refs
@@ -167,32 +143,5 @@ func (db *DB) remember(batch []munin.Reading, refs []ref) {
 	}
 }
 
-// reject counts a refused sample, and tells the log of the first one of each host and reason.
-func (db *DB) reject(r munin.Reading, reason Reason) {
-	db.rejectMu.Lock()
-	defer db.rejectMu.Unlock()
-	key := rejectKey{r.ID.Host, reason}
-	entry := db.rejects[key]
-	if entry == nil {
-		entry = &Reject{Host: r.ID.Host, Reason: reason}
-		db.rejects[key] = entry
-		db.log.Warn("sample refused; further ones of this host are only counted",
-			"host", string(r.ID.Host), "graph", r.ID.Graph, "field", r.ID.Field, "time", r.Time(), "reason", string(reason))
-	}
-	entry.Count++
-	entry.Last = r
-}
-
 // Rejected lists what was refused since the store was opened, by host and reason.
-func (db *DB) Rejected() []Reject {
-	db.rejectMu.Lock()
-	defer db.rejectMu.Unlock()
-	all := make([]Reject, 0, len(db.rejects))
-	for _, r := range db.rejects {
-		all = append(all, *r)
-	}
-	slices.SortFunc(all, func(a, b Reject) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Reason, b.Reason))
-	})
-	return all
-}
+func (db *DB) Rejected() []Reject { return db.rejects.List() }

@@ -59,7 +59,7 @@ func (w *blockWriter) add(ctx context.Context, r munin.Reading) error {
 	}
 	at, ok := w.refs[r.ID]
 	if !ok {
-		at.labels = labelsOf(r.ID)
+		at.labels = LabelsOf(r.ID)
 	}
 	v := r.V
 	if math.IsNaN(v) || math.IsInf(v, 0) {

@@ -94,8 +94,7 @@ type DB struct {
 
 	stopped stopped
 
-	rejectMu sync.Mutex
-	rejects  map[rejectKey]*Reject
+	rejects *Rejects
 }
 
 // ref is where the TSDB keeps a series, and its labels for the case that it has forgotten it meanwhile.
@@ -130,11 +129,12 @@ func newDB(dir string, opts Options) *DB {
 	db := &DB{
 		dir: dir, opts: opts, log: opts.Logger, window: opts.Window, reserve: opts.Reserve, free: opts.Free,
 		metrics: &registrations{Registerer: opts.Registerer},
-		refs:    make(map[munin.SeriesID]ref), rejects: make(map[rejectKey]*Reject),
+		refs:    make(map[munin.SeriesID]ref),
 	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
+	db.rejects = NewRejects(db.log)
 	if db.window <= 0 {
 		db.window = DefaultWindow
 	}
@@ -229,7 +229,8 @@ func MetricName(graph string) string {
 	}, root)
 }
 
-func labelsOf(id munin.SeriesID) labels.Labels {
+// LabelsOf are the labels under which a series is kept.
+func LabelsOf(id munin.SeriesID) labels.Labels {
 	pairs := []string{
 		model.MetricNameLabel, MetricName(id.Graph),
 		labelHost, id.Host.Name(), labelGraph, id.Graph, labelField, id.Field,

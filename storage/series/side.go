@@ -232,7 +232,7 @@ func (s *Side) Recipes(ctx context.Context, visit func(id munin.SeriesID, recipe
 	set := q.Select(ctx, false, wholeChunks(s.From, s.To-1), averages)
 	for err == nil && set.Next() {
 		l := set.At().Labels()
-		id, ok := idOf(l)
+		id, ok := IDOf(l)
 		if !ok {
 			continue
 		}

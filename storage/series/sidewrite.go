@@ -141,7 +141,7 @@ func (w *SideWriter) Add(id munin.SeriesID, recipe string, buckets []rollup.Buck
 	if len(buckets) == 0 {
 		return nil
 	}
-	base := labels.NewBuilder(labelsOf(id)).Set(labelRecipe, recipe)
+	base := labels.NewBuilder(LabelsOf(id)).Set(labelRecipe, recipe)
 	for i := range aggregates {
 		if err := w.encode(i, buckets); err != nil {
 			return fmt.Errorf("write a rollup of %s: %w", id, err)

@@ -74,7 +74,7 @@ func (db *DB) Walk(ctx context.Context, span rollup.Span, visit func(id munin.Se
 	set := q.Select(ctx, true, wholeChunks(from, to), everything())
 	for err == nil && set.Next() {
 		found := set.At()
-		id, ok := idOf(found.Labels())
+		id, ok := IDOf(found.Labels())
 		if !ok {
 			continue
 		}
@@ -90,8 +90,8 @@ func everything() *labels.Matcher {
 	return labels.MustNewMatcher(labels.MatchNotEqual, labelHost, "")
 }
 
-// idOf finds whose samples they are; ok is false for a series that was not written by Corbie. The strings outlive the block.
-func idOf(l labels.Labels) (id munin.SeriesID, ok bool) {
+// IDOf finds whose samples they are; ok is false for a series that was not written by Corbie. The strings outlive the block.
+func IDOf(l labels.Labels) (id munin.SeriesID, ok bool) {
 	id.Graph, id.Field = strings.Clone(l.Get(labelGraph)), strings.Clone(l.Get(labelField))
 	id.Host = munin.HostID(strings.Clone(l.Get(labelHost)))
 	count := 4
@@ -109,7 +109,7 @@ func idOf(l labels.Labels) (id munin.SeriesID, ok bool) {
 
 // SortIDs puts series in the order in which a SideWriter takes them.
 func SortIDs(ids []munin.SeriesID) {
-	slices.SortFunc(ids, func(a, b munin.SeriesID) int { return labels.Compare(labelsOf(a), labelsOf(b)) })
+	slices.SortFunc(ids, func(a, b munin.SeriesID) int { return labels.Compare(LabelsOf(a), LabelsOf(b)) })
 }
 
 // MemoryFrom is the time of the oldest sample that is in memory and not in a block, in Unix milliseconds; what is in memory may be in
