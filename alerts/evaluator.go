@@ -16,7 +16,7 @@ const Remembered = 5 * 24 * time.Hour
 
 // Values is a consumer contract of the Evaluator. It models the store of samples: Latest answers with one point
 // a source, in the order of the sources: the newest value (a rate where the type makes it one) and its time.
-// V is NaN where there is none.
+// V is NaN where there is none. The time munin.CannotSay leaves a field as it is.
 type Values interface {
 	Latest(ctx context.Context, sources []munin.Source, now time.Time) ([]munin.Point, error)
 }

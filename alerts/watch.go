@@ -249,7 +249,7 @@ type target struct {
 // stored, because of a full disk: were that unknown, all counters of all hosts would become problems.
 func (t *target) take(p munin.Point) {
 	t.value = math.NaN()
-	t.hold = t.read && p.T < t.reading.T
+	t.hold = t.read && p.T < t.reading.T || p.T == munin.CannotSay
 	if p.T >= t.oldest {
 		t.value = p.V
 	}

@@ -28,7 +28,7 @@ var layers = map[string][]string{
 
 // owners names the one package that may import each heavy dependency (a module path or a prefix of one).
 var owners = map[string][]string{
-	"github.com/prometheus/prometheus":   {"storage/series"},
+	"github.com/prometheus/prometheus":   {"storage/series", "storage/remote", "storage/promapi"},
 	"github.com/mattn/go-sqlite3":        {"storage/catalog"},
 	"github.com/pressly/goose":           {"storage/catalog"},
 	"github.com/robfig/cron":             {"master/jobs"},
@@ -37,8 +37,8 @@ var owners = map[string][]string{
 	"github.com/wneessen/go-mail":        {"alerts/route"},
 	"go.yaml.in/yaml":                    {"master/config"},
 	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node", "cmd/corbie-fleet"},
-	"os/exec":                            {"node/runner", "alerts/route", "master/transport"},
 	"github.com/gosnmp/gosnmp":           {"node/snmp"},
+	"os/exec":                            {"node/runner", "alerts/route", "master/transport", "storage/storagetest/engine"},
 }
 
 type goPackage struct {

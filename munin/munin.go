@@ -18,6 +18,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrAmbiguous says that a short name fits more than one host.
 	ErrAmbiguous = errors.New("ambiguous")
+	// ErrAway says that what keeps the samples is another program, and that it does not answer.
+	ErrAway = errors.New("the storage engine does not answer")
 	// ErrInUse says that another process holds the data folder.
 	ErrInUse = errors.New("only one master at a time can use it")
 )
@@ -75,6 +77,9 @@ type Point struct {
 	T int64   // Unix milliseconds
 	V float64 // NaN is unknown
 }
+
+// CannotSay is the time of a newest value of which nothing can be said, not even that there is none: who keeps the samples is away.
+const CannotSay = math.MinInt64
 
 // Time is T as a time in UTC.
 func (p Point) Time() time.Time { return time.UnixMilli(p.T).UTC() }

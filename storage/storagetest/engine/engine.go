@@ -1,0 +1,126 @@
+// Package engine starts the engines that remote storage is tested with: Debian's prometheus and victoria-metrics. It is for tests only.
+package engine
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Engine is one that runs.
+type Engine struct {
+	URL   string // without a slash at its end
+	flush string // path that makes what was written visible; empty: it is at once
+}
+
+// Prometheus starts Debian's prometheus with a receiver of remote write and a window for late samples. It runs until the end of the test.
+func Prometheus(tb testing.TB) *Engine {
+	tb.Helper()
+	dir := tb.TempDir()
+	conf := filepath.Join(dir, "prometheus.yml")
+	text := "global: {scrape_interval: 1h}\nstorage: {tsdb: {out_of_order_time_window: 8d}}\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	address := free(tb)
+	start(tb, "prometheus", "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
+		"--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=10y", "--log.level=warn")
+	e := &Engine{URL: "http://" + address}
+	e.await(tb, "/-/ready")
+	return e
+}
+
+// VictoriaMetrics starts Debian's victoria-metrics. It runs until the end of the test.
+func VictoriaMetrics(tb testing.TB) *Engine {
+	tb.Helper()
+	dir, address := tb.TempDir(), free(tb)
+	start(tb, "victoria-metrics", "-storageDataPath="+dir, "-httpListenAddr="+address, "-retentionPeriod=10y", "-loggerLevel=WARN", "-memory.allowedBytes=256MB")
+	e := &Engine{URL: "http://" + address, flush: "/internal/force_flush"}
+	e.await(tb, "/health")
+	return e
+}
+
+// free is an address that nobody listens on.
+func free(tb testing.TB) string {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs a program until the end of the test; where it is not installed the test is skipped.
+func start(tb testing.TB, name string, args ...string) {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if os.Getenv("CORBIE_PEERS") == "required" {
+			tb.Fatalf("peer %s: %v", name, err)
+		}
+		tb.Skipf("peer %s is not installed: .ci/peers installs it", name)
+	}
+	var said bytes.Buffer
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	if err := cmd.Start(); err != nil {
+		stop()
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		stop()
+		_ = cmd.Wait() // it was told to end
+		if tb.Failed() {
+			tb.Logf("%s said:\n%s", name, said.String())
+		}
+	})
+}
+
+func (e *Engine) await(tb testing.TB, path string) {
+	tb.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-ticker.C {
+		if status, _ := e.get(tb, path); status == http.StatusOK {
+			return
+		}
+	}
+	tb.Fatalf("%s does not become ready", e.URL)
+}
+
+// Flush makes what was written visible.
+func (e *Engine) Flush(tb testing.TB) {
+	tb.Helper()
+	if e.flush == "" {
+		return
+	}
+	if status, text := e.get(tb, e.flush); status != http.StatusOK {
+		tb.Fatalf("flush: %d %s", status, text)
+	}
+}
+
+func (e *Engine) get(tb testing.TB, path string) (int, string) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, e.URL+path, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	resp, err := new(http.Client).Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, string(text)
+}
