@@ -136,4 +136,3 @@ func (v view) rawOf(ctx context.Context, from source, r munin.Range) ([]munin.Po
 	})
 	return out, err
 }
-

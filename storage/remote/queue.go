@@ -367,7 +367,7 @@ func (q *queue) read(s *segment, at int64, most int) (batch []munin.Reading, end
 	if err != nil {
 		return nil, at, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	for at < s.bytes && len(batch) < most {
 		h, err := readHeader(f, at)
 		if err != nil {

@@ -117,7 +117,7 @@ func (c *client) export(ctx context.Context, matchers []*labels.Matcher, from, t
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	return readExport(body, visit)
 }
 
@@ -185,7 +185,7 @@ func (c *client) rangeSelector(ctx context.Context, matchers []*labels.Matcher, 
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	return readMatrix(body, visit)
 }
 

@@ -50,7 +50,7 @@ func (c *client) remoteRead(ctx context.Context, matchers []*labels.Matcher, fro
 	if err != nil {
 		return c.readError(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	answer := io.LimitReader(resp.Body, maxAnswer)
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), streamedType) {
 		return readStream(answer, visit)
