@@ -35,10 +35,17 @@ type Server struct {
 	cfg      *Config
 	sessions map[*session]struct{}
 	logged   time.Time // when something was last said about a single client
+	strange  map[stranger]bool
 	rates    rates
 	loops    []*loop     // that accept
 	start    func(*loop) // starts one more; nil while the server does not run
 }
+
+// stranger is a name that a client asked for and that is no node here. That is logged once.
+type stranger struct{ peer, node string }
+
+// strangers is how many are remembered, so that a client cannot fill the memory with names.
+const strangers = 1000
 
 // session is one master's conversation. It is what the protocol asks.
 type session struct {
@@ -52,7 +59,7 @@ type session struct {
 func NewServer(cfg *Config, catalogue *Catalogue, opts Options) *Server {
 	return &Server{
 		catalogue: catalogue, version: opts.Version, log: opts.Log, cfg: cfg,
-		sessions: make(map[*session]struct{}), store: opts.Spool, sampler: newSampler(cfg, catalogue, opts),
+		sessions: make(map[*session]struct{}), strange: make(map[stranger]bool), store: opts.Spool, sampler: newSampler(cfg, catalogue, opts),
 	}
 }
 
@@ -316,11 +323,22 @@ func (one *session) List(ctx context.Context, node string, caps wire.Caps) []str
 		node = ""
 	}
 	names, known := one.server.catalogue.offered(ctx, caps)[node]
-	if !known && node != "" {
+	if !known && node != "" && one.server.strangeAnew(stranger{one.peer, clip(node)}) {
 		one.server.log.Info("asked for a node that no plugin speaks for; a master names it in the host's section or by use_node_name",
 			"host", one.peer, "node", clip(node))
 	}
 	return names
+}
+
+// strangeAnew says whether a name was not asked for before.
+func (s *Server) strangeAnew(name stranger) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.strange[name] || len(s.strange) >= strangers {
+		return false
+	}
+	s.strange[name] = true
+	return true
 }
 
 // Nodes implements wire.Handler.

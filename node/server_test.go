@@ -197,6 +197,21 @@ func TestTheSameComplaintIsLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestAMasterThatAsksForAnotherNameIsLoggedOnce(t *testing.T) {
+	n := startNode(t, setup{scripts: map[string]string{"load": `echo a.value 1`}})
+	for range 3 {
+		m := n.dial(t)
+		for _, name := range []string{"web1", "web2", "node1.example.com"} {
+			m.ask("list " + name)
+		}
+	}
+	for name, want := range map[string]int{"node=web1": 1, "node=web2": 1, "node=node1.example.com": 0} {
+		if count := strings.Count(n.log.String(), name); count != want {
+			t.Errorf("%s: %d times, want %d:\n%s", name, count, want, n.log)
+		}
+	}
+}
+
 func TestAPluginFindsMuninsEnvironment(t *testing.T) {
 	n := startNode(t, setup{
 		scripts: map[string]string{

@@ -77,6 +77,7 @@ type Host struct {
 	Plugins     []PluginRule // the first that matches counts
 	At          Place        // where it is configured
 	Said        []Said       // what the settings come from, for people
+	munin       bool         // of a munin.conf
 }
 
 // PluginRule says how often the plugins are asked whose names match a pattern.

@@ -205,7 +205,16 @@ func TestHostsBehindOneAddressAreAskedByNameOnly(t *testing.T) {
 			t.Errorf("%s: naming %d, want %d", c.Hosts[i].ID, c.Hosts[i].Naming, want)
 		}
 	}
-	c = parse(t, "hosts:\n  a: 10.0.0.1\n  b: {address: 10.0.0.1, node_name: A}\n")
+	// Who adds the second one changes what the first one is asked for.
+	c = parse(t, "hosts:\n  c: 10.0.0.2\n  a: 10.0.0.1\n  b: 10.0.0.1\n")
+	if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], "corbie.yml:4: 2 hosts have the address 10.0.0.1:4949 (a, b): each is asked for by its own name") {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+	c = parse(t, "hosts:\n  a: {address: 10.0.0.1, use_node_name: no}\n  b: {address: 10.0.0.1, node_name: B}\n")
+	if len(c.Warnings) != 0 {
+		t.Errorf("warnings where it is said: %q", c.Warnings)
+	}
+	c = parse(t, "hosts:\n  a: {address: 10.0.0.1, use_node_name: no}\n  b: {address: 10.0.0.1, node_name: A}\n")
 	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "corbie.yml:3: a and b have the same address") {
 		t.Errorf("warnings %q", c.Warnings)
 	}

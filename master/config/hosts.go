@@ -60,6 +60,7 @@ func (h *rawHost) host(inv *inventory) Host {
 		ID: munin.NewHostID(h.group, h.name), Address: h.address, Interval: h.interval, Schedule: h.schedule,
 		SilentAfter: cmp.Or(h.silentAfter, silentIntervals*h.interval), Timeouts: h.timeouts, NodeName: h.nodeName,
 		Tags: settle(h.tags), Plugins: h.plugins, At: h.at, Said: h.said,
+		munin: h.base != nil,
 	}
 	host.TLS = inv.encrypt(h)
 	switch {

@@ -356,35 +356,69 @@ func (inv *inventory) finish() {
 
 // sharedAddresses makes sure that a node that speaks for several hosts is asked for each by name only.
 func (inv *inventory) sharedAddresses(hosts []Host) {
-	count := make(map[string]int)
+	behind := make(map[string][]*Host)
 	for i := range hosts {
-		count[hosts[i].Address]++
+		if h := &hosts[i]; h.Address != "" {
+			behind[h.Address] = append(behind[h.Address], h)
+		}
 	}
-	type asked struct{ address, name string }
-	seen := make(map[asked]*Host)
-	for i := range hosts {
-		h := &hosts[i]
-		if count[h.Address] == 1 || h.Address == "" {
+	for _, address := range slices.Sorted(maps.Keys(behind)) {
+		if some := behind[address]; len(some) > 1 {
+			inv.askByName(address, some)
+			inv.warnOfTwins(some)
+		}
+	}
+}
+
+// askByName makes hosts behind one address ask for their own names, and says so where the configuration does not.
+func (inv *inventory) askByName(address string, hosts []*Host) {
+	var second *Host // the last of those that do not say it
+	for _, h := range hosts {
+		if h.Naming != poll.NameAuto {
 			continue
 		}
-		if h.Naming == poll.NameAuto {
-			h.Naming = poll.NameHost
+		h.Naming = poll.NameHost
+		if !h.munin && (second == nil || h.At.File != second.At.File || h.At.Line > second.At.Line) {
+			second = h
 		}
-		key := asked{h.Address, strings.ToLower(cmp.Or(h.NodeName, h.ID.Name()))}
-		switch h.Naming {
-		case poll.NameBanner, poll.NameNone:
-			key.name = ""
-		case poll.NameAuto, poll.NameHost:
+	}
+	if second != nil {
+		inv.warnAt(second.At, "%d hosts have the address %s (%s): each is asked for by its own name, and has no graphs where the node does not know it; "+
+			"write use_node_name: no where that is meant", len(hosts), address, names(hosts))
+	}
+}
+
+// warnOfTwins says which hosts behind one address ask for the same.
+func (inv *inventory) warnOfTwins(hosts []*Host) {
+	seen := make(map[string]*Host)
+	for _, h := range hosts {
+		name := strings.ToLower(cmp.Or(h.NodeName, h.ID.Name()))
+		if h.Naming == poll.NameBanner || h.Naming == poll.NameNone {
+			name = ""
 		}
-		if before, same := seen[key]; same {
+		if before, same := seen[name]; same {
 			at := h.At
 			if before.At.File == at.File && before.At.Line > at.Line {
 				at = before.At
 			}
 			inv.warnAt(at, "%s and %s have the same address and ask for the same node: they will show the same values; set node_name", before.ID, h.ID)
 		}
-		seen[key] = h
+		seen[name] = h
 	}
+}
+
+// names are those of a few hosts.
+func names(hosts []*Host) string {
+	const most = 4
+	var list []string
+	for i, h := range hosts {
+		if i == most {
+			list = append(list, "…")
+			break
+		}
+		list = append(list, string(h.ID))
+	}
+	return strings.Join(list, ", ")
 }
 
 // settle makes the tags a sorted set.

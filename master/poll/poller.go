@@ -159,6 +159,7 @@ func (p *Poller) reconcile(ctx context.Context, running map[munin.HostID]*loop) 
 	for _, l := range stopped {
 		<-l.ended
 	}
+	first := newFirstPolls(wanted)
 	for host, target := range wanted {
 		if l, ok := running[host]; ok {
 			select {
@@ -173,18 +174,15 @@ func (p *Poller) reconcile(ctx context.Context, running map[munin.HostID]*loop) 
 		running[host] = l
 		go func() {
 			defer close(l.ended)
-			p.poll(loopCtx, target, l.targets)
+			p.poll(loopCtx, target, first.after(&target), l.targets)
 		}()
 	}
 }
 
-// firstPollWithin is how soon after its start a host is polled for the first time.
-const firstPollWithin = 3 * time.Second
-
-// poll is the loop of one host.
-func (p *Poller) poll(ctx context.Context, target Target, targets <-chan Target) {
+// poll is the loop of one host; first is how long its first poll waits.
+func (p *Poller) poll(ctx context.Context, target Target, first time.Duration, targets <-chan Target) {
 	s := target.slots()
-	next := time.Now().Add(spread(target.Host, min(firstPollWithin, s.interval))).Truncate(time.Millisecond)
+	next := time.Now().Add(first).Truncate(time.Millisecond)
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
 	memory := memory{known: before(&target.Before, target.Address)}
@@ -292,6 +290,7 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		breakers = slices.Compact(breakers)
 	}
 	memory.last = breakers
+	p.logPoll(ctx, result)
 	p.logChange(ctx, result, memory)
 	p.keep(ctx, result)
 	if result.Spool != 0 {
@@ -377,6 +376,19 @@ func contained(ctx context.Context, target Target, opts SessionOptions) (result 
 	return runSession(ctx, target, opts)
 }
 
+// logPoll says what came of a poll, and what of it could not be used, where that much is to be logged.
+func (p *Poller) logPoll(ctx context.Context, result *munin.Poll) {
+	if !p.opts.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	log := p.opts.Log.With("host", string(result.Host))
+	log.DebugContext(ctx, "polled", "took", result.Took.String(), "lag", result.Lag.String(), "plugins", len(result.Plugins),
+		"values", len(result.Readings), "bytes", result.Bytes, "faults", len(result.Faults), "slowest", result.Slowest, "err", result.Err)
+	for _, f := range result.Faults {
+		log.DebugContext(ctx, "part of an answer could not be used", "fault", f.String())
+	}
+}
+
 // logChange says when a host begins to fail, fails in another way, or answers well again.
 func (p *Poller) logChange(ctx context.Context, result *munin.Poll, memory *memory) {
 	reason := Reason(result.Err)
@@ -396,7 +408,6 @@ func (p *Poller) logChange(ctx context.Context, result *munin.Poll, memory *memo
 // stop gives only its readings: what it says about the host would be wrong. The position in the node's spool counts
 // only when all readings are stored.
 func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
-	log := p.opts.Log.With("host", string(result.Host))
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	begin := time.Now()
@@ -412,7 +423,7 @@ func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
 		})
 		if err != nil {
 			result.Spool = 0
-			log.ErrorContext(ctx, "readings were not stored", "err", err, "values", n)
+			p.opts.Log.ErrorContext(ctx, "readings were not stored", "host", string(result.Host), "err", err, "values", n)
 		}
 	}
 	appended := time.Now()
@@ -422,12 +433,9 @@ func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
 	}
 	if err := p.opts.Catalog.Record(storing, result); err != nil {
 		p.update(func(st *Stats) { st.CatalogErrors++ })
-		log.ErrorContext(ctx, "the poll was not recorded in the catalogue", "err", err)
+		p.opts.Log.ErrorContext(ctx, "the poll was not recorded in the catalogue", "host", string(result.Host), "err", err)
 	}
 	recorded := time.Now()
-	for _, f := range result.Faults {
-		log.DebugContext(ctx, "part of an answer could not be used", "fault", f.String())
-	}
 	if p.opts.Observe != nil {
 		p.opts.Observe(storing, result)
 	}

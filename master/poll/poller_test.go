@@ -1,10 +1,12 @@
 package poll_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -341,5 +343,52 @@ func TestAPanicEndsOnePollOnly(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		wantSound(t, b[len(b)-1], 2, 0)
+	})
+}
+
+func TestFirstPollsOfHostsBehindOneAddressAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := map[string]*fakeNode{"alone": soundNode("alone", 1), "gateway": soundNode("gateway", 2)}
+		targets := []poll.Target{{Host: "alone", Address: "alone", Interval: 5 * time.Minute}}
+		for i := range 1000 {
+			targets = append(targets, poll.Target{Host: munin.HostID(fmt.Sprintf("host%d", i)), Address: "gateway", Naming: poll.NameNone, Interval: 5 * time.Minute})
+		}
+		m := newMemory()
+		start := time.Now()
+		inFakeTime(t, 2*time.Minute, newPipes(nodes), m, targets, nil, nil)
+		if first := m.of("alone")[0].Start.Sub(start); first > 3*time.Second {
+			t.Errorf("a host by itself was polled after %s only", first)
+		}
+		seconds := make(map[int]int)
+		for i := range 1000 {
+			polls := m.of(munin.HostID(fmt.Sprintf("host%d", i)))
+			if len(polls) == 0 {
+				t.Fatalf("host%d was not polled within 2 minutes", i)
+			}
+			seconds[int(polls[0].Start.Sub(start).Seconds())]++
+		}
+		for second, polls := range seconds {
+			if polls > 30 {
+				t.Errorf("%d first polls of one node in second %d", polls, second)
+			}
+		}
+	})
+}
+
+func TestEveryPollIsLoggedWhereThatIsWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := soundNode("h", 1)
+		node.answers["fetch plain"] = "a.value 1\nb.value nonsense\n"
+		var text bytes.Buffer
+		m := newMemory()
+		log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		inFakeTime(t, 3*time.Minute, newPipes(map[string]*fakeNode{"h": node}), m, []poll.Target{{Host: "h", Address: "h", Interval: time.Minute}},
+			func(o *poll.Options) { o.Log = log }, nil)
+		if polls := len(m.of("h")); strings.Count(text.String(), "msg=polled host=h took=") != polls || polls < 3 {
+			t.Errorf("%d polls:\n%s", polls, text.String())
+		}
+		if !strings.Contains(text.String(), "part of an answer could not be used") {
+			t.Errorf("no fault is logged:\n%s", text.String())
+		}
 	})
 }

@@ -102,3 +102,32 @@ func (s slots) snap(t time.Time) time.Time {
 	}
 	return t
 }
+
+// How soon after its start a host is polled for the first time: within firstPollWithin, or longer where there are so
+// many that this would be too much for this machine or, where one node speaks for many hosts, for that one.
+const (
+	firstPollWithin     = 3 * time.Second
+	firstPollsASecond   = 2000
+	firstPollsOfAddress = 10 // a second
+)
+
+// firstPolls spread the first polls of hosts.
+type firstPolls struct {
+	hosts     int
+	addresses map[string]int // hosts behind each
+}
+
+func newFirstPolls(targets map[munin.HostID]Target) firstPolls {
+	f := firstPolls{hosts: len(targets), addresses: make(map[string]int)}
+	for _, t := range targets {
+		f.addresses[t.Address]++
+	}
+	return f
+}
+
+// after is how long the first poll of a host waits.
+func (f firstPolls) after(t *Target) time.Duration {
+	within := max(firstPollWithin, time.Duration(f.hosts)*time.Second/firstPollsASecond,
+		time.Duration(f.addresses[t.Address])*time.Second/firstPollsOfAddress)
+	return spread(t.Host, min(within, t.slots().interval))
+}
