@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,9 @@ import (
 
 // rawDir is the folder of the raw samples inside the data folder.
 const rawDir = "raw"
+
+// SetAsideDir is where damaged files are moved, inside the data folder.
+const SetAsideDir = "set-aside"
 
 // RawDir is where the raw samples of a data folder are.
 func RawDir(dir string) string { return filepath.Join(dir, rawDir) }
@@ -103,6 +107,16 @@ func (s *Samples) Rejected() []series.Reject { return s.raw.Rejected() }
 
 // Quarantined lists damaged parts that were set aside when the store was opened; their samples are missing.
 func (s *Samples) Quarantined() []series.Quarantined { return s.raw.Quarantined() }
+
+// SetAside counts the damaged parts of a data folder that were set aside at some start and still lie there: blocks in raw/quarantine, and what is
+// in set-aside.
+func SetAside(dir string) (parts int) {
+	for _, folder := range []string{filepath.Join(RawDir(dir), series.QuarantineDir), filepath.Join(dir, SetAsideDir)} {
+		entries, _ := os.ReadDir(folder)
+		parts += len(entries)
+	}
+	return parts
+}
 
 // Stat counts what there is.
 func (s *Samples) Stat(ctx context.Context) (series.Stat, error) { return s.raw.Stat(ctx) }

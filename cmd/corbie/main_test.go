@@ -184,9 +184,15 @@ func freeAddress(t *testing.T) string {
 // startNode serves a folder of plugins, without native ones, and returns its address.
 func startNode(t *testing.T, plugins string) string {
 	t.Helper()
+	return startNodeWith(t, plugins, "")
+}
+
+// startNodeWith is startNode with more lines of configuration.
+func startNodeWith(t *testing.T, plugins, lines string) string {
+	t.Helper()
 	address := freeAddress(t)
 	conf := filepath.Join(t.TempDir(), "node.conf")
-	writeFile(t, conf, "native no\nhost_name node.test\nstatedir "+publicDir(t)+"\n", 0o644)
+	writeFile(t, conf, "native no\nhost_name node.test\nstatedir "+publicDir(t)+"\n"+lines, 0o644)
 	p := start(t, "corbie-node", nil, buildNode(t), "serve", "--config", conf, "--listen", address, "--servicedir", plugins)
 	p.waitFor(t, "listening")
 	return address

@@ -15,6 +15,7 @@ import (
 	"corbie/master/config"
 	"corbie/master/self"
 	"corbie/munin"
+	"corbie/storage"
 )
 
 // selfHost is the host that the master is for itself.
@@ -46,6 +47,10 @@ func (a *app) newSelfWatch(dir string) *self.Watch {
 			for _, r := range a.samples.Rejected() {
 				p.Refused += r.Count
 			}
+			if since := a.samples.StoppedSince(); !since.IsZero() {
+				p.Stopped = max(time.Since(since), time.Second)
+			}
+			p.SetAside = storage.SetAside(dir)
 			return p, err
 		},
 	})

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"corbie/munin"
@@ -55,6 +56,8 @@ type Poller struct {
 	library *library
 	scratch sync.Pool     // of *wire.Scratch
 	catchUp chan struct{} // one token for a spool that holds much
+
+	unrecorded atomic.Bool // the last poll could not be recorded
 
 	mu      sync.Mutex
 	targets map[munin.HostID]Target
@@ -423,7 +426,7 @@ func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
 		})
 		if err != nil {
 			result.Spool = 0
-			p.opts.Log.ErrorContext(ctx, "readings were not stored", "host", string(result.Host), "err", err, "values", n)
+			p.opts.Log.DebugContext(ctx, "readings were not stored", "host", string(result.Host), "err", err, "values", n) // The store says it once, not for each poll.
 		}
 	}
 	appended := time.Now()
@@ -433,7 +436,12 @@ func (p *Poller) keep(ctx context.Context, result *munin.Poll) {
 	}
 	if err := p.opts.Catalog.Record(storing, result); err != nil {
 		p.update(func(st *Stats) { st.CatalogErrors++ })
-		p.opts.Log.ErrorContext(ctx, "the poll was not recorded in the catalogue", "host", string(result.Host), "err", err)
+		if !p.unrecorded.Swap(true) {
+			p.opts.Log.ErrorContext(ctx, "the poll was not recorded in the catalogue; others that fail like it are only counted",
+				"host", string(result.Host), "err", err)
+		}
+	} else if p.unrecorded.Swap(false) {
+		p.opts.Log.InfoContext(ctx, "polls are recorded in the catalogue again")
 	}
 	recorded := time.Now()
 	if p.opts.Observe != nil {

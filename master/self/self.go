@@ -35,6 +35,8 @@ type Process struct {
 	DataBytes int64         // of the data folder
 	DiskFree  int64         // bytes, where the data folder is
 	Refused   int64         // values that the store did not take for their time
+	Stopped   time.Duration // for how long values could not be stored; 0 while they can
+	SetAside  int           // damaged parts of the data folder that lie beside it
 }
 
 // Options are the parts that a Watch works with. Log may be nil.
@@ -110,10 +112,10 @@ func (w *Watch) once(ctx context.Context, slot time.Time) {
 	w.describe(p)
 	p.Took = time.Since(begin)
 	if err := w.opts.Sink.Append(ctx, p.Readings); err != nil && ctx.Err() == nil {
-		w.opts.Log.ErrorContext(ctx, "the master's own values were not stored", "err", err)
+		w.opts.Log.DebugContext(ctx, "the master's own values were not stored", "err", err) // The store says it once.
 	}
 	if err := w.opts.Catalog.Record(ctx, p); err != nil && ctx.Err() == nil {
-		w.opts.Log.ErrorContext(ctx, "the master's own graphs were not recorded", "err", err)
+		w.opts.Log.DebugContext(ctx, "the master's own graphs were not recorded", "err", err) // So fare the polls, which say it.
 	}
 	if w.opts.Observe != nil && ctx.Err() == nil {
 		w.opts.Observe(ctx, p)
@@ -189,7 +191,7 @@ func (w *Watch) plugins(process Process, complete bool) []plugin {
 	s, window, hosts := w.opts.Poller.Stats(), w.opts.Poller.Window(), w.opts.Poller.HostStats()
 	all := []plugin{polls(&s), failures(&s), sessions(&window), values(&s, process.Refused), traffic(&s), work(&s), hostCounts(&s, hosts)}
 	if complete {
-		all = append(all, processor(process), memory(process), disk(process))
+		all = append(all, processor(process), memory(process), disk(process), storing(process))
 	}
 	return append(all, perHost(hosts)...)
 }
@@ -235,7 +237,7 @@ func values(s *poll.Stats, refused int64) plugin {
 	p := newPlugin("values", "graph_title Values", "graph_vlabel per ${graph_period}",
 		"graph_info Lost values could not be stored: the log says why. Refused ones have a time that cannot be right. Faults are parts of answers that could not be used.")
 	p.add("stored", "stored", float64(s.Values), derive)
-	p.add("lost", "lost", float64(s.Lost), derive, "critical :0", "extinfo values are lost: see the master's log, and the disk of its data folder")
+	p.add("lost", "lost", float64(s.Lost), derive)
 	p.add("refused", "refused", float64(refused), derive)
 	p.add("faults", "faults", float64(s.Faults), derive)
 	return p
@@ -287,6 +289,17 @@ func disk(process Process) plugin {
 	p := newPlugin("disk", "graph_title Disk of the master's data", "graph_vlabel bytes", "graph_args --base 1024")
 	p.add("data", "used by the data folder", float64(process.DataBytes))
 	p.add("free", "free on its disk", float64(process.DiskFree))
+	return p
+}
+
+// storing is judged by the value just said, not by what is stored: it must be told while nothing can be stored.
+func storing(process Process) plugin {
+	p := newPlugin("storage", "graph_title Storing values", "graph_vlabel seconds and parts",
+		"graph_info Values that cannot be stored are asked for again where nodes keep them. Parts that were damaged lie in a folder named quarantine or set-aside.")
+	p.add("stopped", "seconds since values could be stored", process.Stopped.Seconds(), "critical :0",
+		"extinfo values are not stored: see the master's log, and whether the disk of its data folder is full. Polls, notices and pages go on")
+	p.add("damaged", "damaged parts set aside", float64(process.SetAside), "warning :0",
+		"extinfo see the master's log for what is missing; delete the folders quarantine and set-aside in the data folder when they are of no use any more")
 	return p
 }
 

@@ -108,7 +108,7 @@ func TestWhatTheMasterDidBecomesValuesOfAHost(t *testing.T) {
 	})
 }
 
-// checkDescribed wants every value to be of a field that is described, and a level where values are lost.
+// checkDescribed wants every value to be of a field that is described, and a level where values cannot be stored.
 func checkDescribed(t *testing.T, p *munin.Poll) {
 	t.Helper()
 	fields := make(map[string]*munin.Field)
@@ -129,8 +129,8 @@ func checkDescribed(t *testing.T, p *munin.Poll) {
 			t.Errorf("%s is not described", r.ID)
 		}
 	}
-	if lost := fields["corbie_values.lost"]; lost == nil || !lost.Critical.Outside(1) || lost.Critical.Outside(0) || !lost.Type.IsRate() {
-		t.Errorf("lost values are no problem: %+v", lost)
+	if stopped := fields["corbie_storage.stopped"]; stopped == nil || !stopped.Critical.Outside(1) || stopped.Critical.Outside(0) || stopped.Type.IsRate() {
+		t.Errorf("that nothing is stored is no problem: %+v", stopped)
 	}
 }
 

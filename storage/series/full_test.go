@@ -144,7 +144,7 @@ func TestNothingIsWrittenToADiskThatIsNearlyFull(t *testing.T) {
 			t.Fatalf("without room: %v", err)
 		}
 	}
-	if after := size(); after != before {
+	if after := size(); after > before {
 		t.Errorf("the folder grew from %d to %d bytes", before, after)
 	}
 	free = 1 << 60

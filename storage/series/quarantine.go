@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// quarantineDir is where unreadable blocks go, inside the folder of the TSDB.
-const quarantineDir = "quarantine"
+// QuarantineDir is where unreadable blocks go, inside the folder of the TSDB.
+const QuarantineDir = "quarantine"
 
 // Quarantined is a block that could not be read and was set aside, so that the rest can be used.
 type Quarantined struct {
@@ -109,7 +109,7 @@ func metaFault(block, name string) (string, error) {
 }
 
 func (db *DB) setAside(name, reason string) error {
-	target := filepath.Join(db.dir, quarantineDir, name)
+	target := filepath.Join(db.dir, QuarantineDir, name)
 	if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
 		return fmt.Errorf("set block %s aside: %w", name, err)
 	}

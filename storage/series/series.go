@@ -122,6 +122,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err := db.openTSDB(); err != nil {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
+	db.takeReserve()
 	return db, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,11 +28,15 @@ func (db *DB) note(ctx context.Context, err error, readings int) {
 		s.lost += readings
 		if s.since.IsZero() {
 			s.since = time.Now()
+			if errors.Is(err, syscall.ENOSPC) {
+				db.giveReserve()
+			}
 			db.log.Error("samples are not stored until this is mended; polling, pages and notices go on", "err", err)
 		}
 	case !s.since.IsZero():
 		db.log.Info("samples are stored again", "not_stored", s.lost, "for", time.Since(s.since).Round(time.Second).String())
 		s.since, s.lost = time.Time{}, 0
+		db.takeReserve()
 	}
 }
 
