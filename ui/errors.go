@@ -108,6 +108,10 @@ func (s *Server) trouble(r *http.Request, err error) (int, TroublePage) {
 		t.Choices = similar(f, r.PathValue("host"))
 	case isNotFound(err):
 		t.Heading, t.Text = "There is no such page", "The overview leads to every group, host and graph."
+	case errors.Is(err, munin.ErrAway):
+		status, t.Heading = http.StatusServiceUnavailable, "The storage engine does not answer"
+		t.Text = "Samples are kept by another program, and it cannot be asked now. Hosts are polled and levels are judged all the same, " +
+			"and the values wait on the master's disk. The master's log says more."
 	default:
 		status = http.StatusInternalServerError
 		t.Heading, t.Text = "This page could not be made", "The master's log says why. Values are collected all the same. Try again in a minute."

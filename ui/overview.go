@@ -26,6 +26,8 @@ type Frame struct {
 	Made    *Moment
 	Refresh int // seconds; 0 never
 	Version string
+	// Notices say what is wrong with the master itself.
+	Notices []string
 	// Live asks for the script that draws charts.
 	Live bool
 }
@@ -38,8 +40,12 @@ func (s *Server) frame(f *fleet, kind, title string, crumbs ...Link) Frame {
 			refresh = min(refresh, every)
 		}
 	}
+	var notices []string
+	if s.opts.Notices != nil {
+		notices = s.opts.Notices()
+	}
 	return Frame{
-		Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
+		Notices: notices, Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
 		Refresh: int(max(refresh, 10*time.Second) / time.Second), Version: s.opts.Version,
 	}
 }

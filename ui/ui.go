@@ -59,6 +59,8 @@ type Options struct {
 	Faults  Faults
 	// Ready says why the master cannot do its work yet; nil when it can. Nil means always ready.
 	Ready func(ctx context.Context) error
+	// Notices says what is wrong with the master itself, for every page; nil: nothing ever is.
+	Notices func() []string
 	// Metrics is served at /metrics when it is not nil.
 	Metrics http.Handler
 	// Log hears of what went wrong on the server's side.

@@ -34,18 +34,18 @@ import (
 )
 
 var (
-	_ poll.Sink        = (*storage.Samples)(nil)
+	_ poll.Sink        = (*samples)(nil)
 	_ poll.Catalog     = (*virtual.Keeper)(nil)
 	_ poll.Dialer      = transport.Dial
 	_ virtual.Catalog  = (*catalog.Catalog)(nil)
-	_ alerts.Values    = (*storage.Samples)(nil)
+	_ alerts.Values    = (*samples)(nil)
 	_ alerts.States    = (*catalog.Catalog)(nil)
 	_ alerts.Graphs    = (*catalog.Catalog)(nil)
 	_ alerts.Teller    = (*route.Router)(nil)
 	_ forecast.Catalog = (*catalog.Catalog)(nil)
-	_ forecast.Samples = (*storage.Samples)(nil)
+	_ forecast.Samples = (*samples)(nil)
 	_ ui.Catalog       = (*catalog.Catalog)(nil)
-	_ ui.Samples       = (*storage.Samples)(nil)
+	_ ui.Samples       = (*samples)(nil)
 	_ ui.States        = (*catalog.Catalog)(nil)
 	_ ui.Faults        = (*catalog.Catalog)(nil)
 	_ ui.Reports       = (*reports)(nil)
@@ -57,7 +57,7 @@ type app struct {
 	conf      *config.Config
 	listener  net.Listener
 	catalog   *catalog.Catalog
-	samples   *storage.Samples
+	samples   *samples
 	router    *route.Router
 	evaluator *alerts.Evaluator
 	virtual   *virtual.Keeper
@@ -95,11 +95,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		return nil, err
 	}
 	a.closers = append(a.closers, a.catalog.Close)
-	a.samples, err = storage.Open(dir, storage.Options{
-		Retention: conf.Retention.Raw, RetentionHour: conf.Retention.Hour, RetentionDay: conf.Retention.Day, MaxBytes: conf.Retention.Bytes,
-		Logger: log, Registerer: registry,
-	})
-	if err != nil {
+	if a.samples, err = openSamples(dir, conf, log, registry); err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, a.samples.Close)
@@ -146,7 +142,7 @@ func (a *app) capacityJob() jobs.Job {
 func (a *app) newServer(metrics prometheus.Gatherer) error {
 	pages, err := ui.New(ui.Options{
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
-		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready,
+		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
 		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
 	if err != nil {
@@ -251,6 +247,7 @@ func (a *app) survey(ctx context.Context, now time.Time) (munin.Report, error) {
 func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*config.Config, error)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.poller.Run(ctx) })
+	group.Go(func() error { return a.samples.run(ctx) })
 	group.Go(func() error { return a.virtual.Run(ctx) })
 	group.Go(func() error { return a.router.Run(ctx) })
 	group.Go(func() error { return a.jobs.Run(ctx) })

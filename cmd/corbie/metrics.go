@@ -4,7 +4,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"corbie/master/poll"
-	"corbie/storage"
 )
 
 // pollCollector shows the poller's counters as metrics.
@@ -60,12 +59,12 @@ func (c *pollCollector) Collect(ch chan<- prometheus.Metric) {
 
 // rejectCollector shows how many samples the store refused, by reason.
 type rejectCollector struct {
-	samples *storage.Samples
+	samples *samples
 	desc    *prometheus.Desc
 	stopped *prometheus.Desc
 }
 
-func newRejectCollector(s *storage.Samples) *rejectCollector {
+func newRejectCollector(s *samples) *rejectCollector {
 	return &rejectCollector{
 		samples: s, desc: prometheus.NewDesc("corbie_samples_refused_total",
 			"Samples that were refused, by reason; 'corbie hosts' shows whose clock is wrong.", []string{"reason"}, nil),

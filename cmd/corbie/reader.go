@@ -10,7 +10,6 @@ import (
 
 	"corbie/master/config"
 	"corbie/munin"
-	"corbie/storage"
 	"corbie/storage/catalog"
 )
 
@@ -51,7 +50,7 @@ func (p *program) dataFolder(conf *config.Config) string {
 // reader looks at a data folder, beside a running master or without one.
 type reader struct {
 	catalog *catalog.Catalog
-	samples *storage.Samples
+	samples *samples
 }
 
 func (p *program) openCatalog() (*reader, error) {
@@ -81,8 +80,12 @@ func (p *program) openReader() (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.samples, err = storage.OpenReadOnly(p.dataDir, storage.Options{})
-	if err != nil {
+	// With --data alone, a configuration need not be there.
+	conf, err := p.loadConfig(config.Flags{Tolerant: true})
+	if err != nil && p.configPath != "" {
+		return nil, errors.Join(err, r.catalog.Close())
+	}
+	if r.samples, err = readSamples(p.dataDir, conf); err != nil {
 		return nil, errors.Join(err, r.catalog.Close())
 	}
 	return r, nil

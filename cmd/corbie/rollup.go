@@ -14,6 +14,9 @@ const rollUpSchedule = "23 */6 * * *"
 
 // newJobs is the work that runs by schedule.
 func (a *app) newJobs() (*jobs.Runner, error) {
+	if a.samples.embedded == nil {
+		return jobs.New(a.log, a.capacityJob())
+	}
 	rollUp, err := a.rollUpJob()
 	if err != nil {
 		return nil, err
@@ -26,7 +29,7 @@ func (a *app) rollUpJob() (jobs.Job, error) {
 	schedule, err := jobs.ParseSchedule(rollUpSchedule)
 	return jobs.Job{Name: "rollup", Schedule: schedule, Do: func(ctx context.Context) error {
 		lookup := sourceLookup{catalog: a.catalog, hosts: make(map[munin.HostID]map[fieldName]munin.Source)}
-		result, err := a.samples.RollUp(ctx, lookup.source)
+		result, err := a.samples.embedded.RollUp(ctx, lookup.source)
 		if result.Windows > 0 {
 			a.log.Info("samples were rolled up into hours and days",
 				"windows", result.Windows, "series", result.Series, "samples", result.Samples)

@@ -121,6 +121,8 @@ func warnOfRestart(log *slog.Logger, running, read *config.Config) {
 		{"url", running.URL == read.URL},
 		{"data", running.Data == read.Data},
 		{"concurrency", running.Concurrency == read.Concurrency},
+		{"storage", running.Elsewhere == read.Elsewhere},
+		{"remote", reflect.DeepEqual(running.Remote, read.Remote)},
 		{"retention", reflect.DeepEqual(running.Retention, read.Retention)},
 		{"forecast", reflect.DeepEqual(running.Forecast, read.Forecast)},
 		{"notify", reflect.DeepEqual(running.Notify, read.Notify)},

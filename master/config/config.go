@@ -41,6 +41,8 @@ type Config struct {
 	Levels      []Level
 	GraphRules  []GraphRule
 	Receivers   []Receiver
+	Remote      *Remote // nil: samples stay here
+	Elsewhere   bool    // samples are kept by the remote engine alone; else it gets a copy
 	Notify      Notify
 	// Warnings are things that are legal but probably not meant, as "FILE:LINE: text".
 	Warnings []string
@@ -223,6 +225,7 @@ func (r *reader) read(text []byte) *Config {
 	}
 	keep := retention{Retention: Retention{Raw: defaultRaw, Hour: defaultHour}}
 	parts := &sections{reader: r}
+	store := &storageKeys{reader: r}
 	listenLine := 0
 	keys := map[string]func(*node){
 		"listen":   func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
@@ -251,6 +254,7 @@ func (r *reader) read(text []byte) *Config {
 		"include":    func(n *node) { parts.include = n },
 	}
 	maps.Copy(keys, parts.keys())
+	maps.Copy(keys, store.keys())
 	if root, ok := r.document(text); ok {
 		r.mapping(root, "", keys)
 	}
@@ -259,6 +263,7 @@ func (r *reader) read(text []byte) *Config {
 		r.problem(listenLine, "%v", err)
 	}
 	c.Retention = keep.settle(r)
+	store.settle(c)
 	c.Timeouts = c.Timeouts.WithDefaults()
 	parts.inventory(c)
 	slices.Sort(r.warnings)

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"corbie/storage/storagetest/engine"
+)
+
+// page reads one page of a master.
+func (p *process) page(t *testing.T, path string) (int, string) {
+	t.Helper()
+	_, rest, _ := strings.Cut(p.logged(), "url=")
+	base, _, _ := strings.Cut(rest, " ")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Trim(base, `"`)+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := new(http.Client).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// remoteConfig polls a node with one graph, a gauge of 42 and a counter that grows by 10 a second, and keeps its samples in an engine.
+func remoteConfig(t *testing.T, kind, url, more string) (dir, conf string) {
+	t.Helper()
+	plugins := publicDir(t)
+	writeFile(t, filepath.Join(plugins, "load"), `#!/bin/sh
+if [ "$1" = config ]; then
+	printf 'graph_title Load\nquiet.label quiet\nbusy.label busy\nbusy.type DERIVE\nbusy.min 0\n'
+else
+	echo quiet.value 42
+	echo busy.value $(($(date +%s) * 10))
+fi
+`, 0o755)
+	dir = t.TempDir()
+	conf = filepath.Join(dir, "corbie.yml")
+	writeFile(t, conf, fmt.Sprintf("interval: 1s\nhosts: {node.test: '%s'}\nstorage: remote\nremote: {engine: %s, url: '%s'%s}\n",
+		startNode(t, plugins), kind, url, more), 0o644)
+	return dir, conf
+}
+
+func TestAPageIsDrawnFromVictoriaMetrics(t *testing.T) {
+	drawnFrom(t, "victoriametrics", engine.VictoriaMetrics(t))
+}
+
+func TestAPageIsDrawnFromPrometheus(t *testing.T) {
+	drawnFrom(t, "prometheus", engine.Prometheus(t))
+}
+
+func drawnFrom(t *testing.T, kind string, e *engine.Engine) {
+	t.Helper()
+	dir, conf := remoteConfig(t, kind, e.URL, ", labels: {site: here}")
+	data := filepath.Join(dir, "data")
+	master := startMaster(t, data, conf)
+	eventually(t, "the graph's values are those of the plugin, the counter's as rates", func() bool {
+		e.Flush(t)
+		status, text := master.page(t, "/h/node.test/load.csv?from=now-1m&to=now")
+		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+		return status == http.StatusOK && err == nil && known(rows, "quiet", 42, 42) >= 3 && known(rows, "busy", 5, 20) >= 3
+	})
+	for path, want := range map[string]string{
+		"/h/node.test/load":                         "Load",
+		"/h/node.test/load.svg?from=now-5m&to=now":  "<svg",
+		"/h/node.test/load.json?from=now-5m&to=now": `"quiet"`,
+		"/h/node.test":                              "Load",
+		"/metrics":                                  "corbie_remote_failing 0",
+	} {
+		if status, text := master.page(t, path); status != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("%s: %d, without %q:\n%.500s", path, status, want, text)
+		}
+	}
+	// What is exported comes from the engine, too: there are no samples in the data folder.
+	out, talk, code := corbie(t, "export", "node.test", "load", "--config", conf, "--data", data)
+	if code != exitOK || strings.Count(out, ",load,quiet,42\n") < 3 {
+		t.Errorf("export: exit %d %s\n%s", code, talk, out)
+	}
+	if _, err := os.Stat(filepath.Join(data, "raw")); err == nil {
+		t.Error("samples are kept in the data folder as well")
+	}
+}
+
+// known counts the values of a column that lie within bounds; one that does not counts for less than nothing.
+func known(rows [][]string, column string, low, high float64) int {
+	if len(rows) == 0 {
+		return 0
+	}
+	n := 0
+	for at, name := range rows[0] {
+		for _, row := range rows[1:] {
+			if name != column || row[at] == "" {
+				continue
+			}
+			if v, err := strconv.ParseFloat(row[at], 64); err != nil || v < low || v > high {
+				return -1
+			}
+			n++
+		}
+	}
+	return n
+}
+
+func TestWhileTheEngineIsAwayPagesSaySoAndPollsGoOn(t *testing.T) {
+	dir, conf := remoteConfig(t, "prometheus", "http://"+freeAddress(t), "")
+	master := startMaster(t, filepath.Join(dir, "data"), conf)
+	eventually(t, "values wait in the queue and every page says so", func() bool {
+		status, text := master.page(t, "/")
+		_, metrics := master.page(t, "/metrics")
+		queued := 0
+		for line := range strings.Lines(metrics) {
+			if value, ok := strings.CutPrefix(line, "corbie_remote_queued_samples "); ok {
+				queued, _ = strconv.Atoi(strings.TrimSpace(value))
+			}
+		}
+		return status == http.StatusOK && strings.Contains(text, "The remote storage engine has taken no samples since") && queued >= 6
+	})
+	status, text := master.page(t, "/h/node.test/load.csv?from=now-10m&to=now")
+	if status != http.StatusServiceUnavailable || !strings.Contains(text, "The storage engine does not answer") {
+		t.Errorf("%d %s", status, text)
+	}
+}
