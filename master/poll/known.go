@@ -194,7 +194,7 @@ type knowledge struct {
 	values  int        // of the last session
 	spooled *described // what the spool said the last time
 
-	node   string // the only name that the node knew, as it did not know the host's own, …
+	node   string // under which it was asked, or the only name that it knew, as it did not know the host's own, …
 	banner string // … and what it called itself then
 	spool  int64  // how far the node's spool is stored, in seconds since 1970
 }

@@ -21,6 +21,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // fakeNode is a node in this process. What it answers can be changed by a hook, which may misbehave as it likes.
 type fakeNode struct {
 	name    string
+	also    string // another name under which it is known; empty: none
 	plugins []string
 	answers map[string]string // "config load" → text without the dot
 	// hook sees every command first; when it is true the command is answered. It may write to and close conn.
@@ -76,7 +77,7 @@ func (n *fakeNode) say(conn net.Conn, command string) error {
 		answer = capLine
 	case "list":
 		answer = "\n"
-		if arg == "" || arg == n.name {
+		if arg == "" || arg == n.name || arg == n.also {
 			answer = strings.Join(n.plugins, " ") + "\n"
 		}
 	case "nodes":

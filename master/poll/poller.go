@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -280,6 +281,7 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		Dial: p.opts.Dial, Window: p.opts.Window, Slot: slot, Last: memory.last,
 		known: &memory.known, library: p.library, catchUp: p.catchUp, scratch: scratch,
 	}
+	called := memory.known.banner
 	result, breakers := contained(ctx, target, opts)
 	result.Lag = lag
 	p.scratch.Put(scratch)
@@ -293,6 +295,9 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 		breakers = slices.Compact(breakers)
 	}
 	memory.last = breakers
+	if now := memory.known.banner; called != "" && !strings.EqualFold(called, now) {
+		p.opts.Log.WarnContext(ctx, "the node calls itself by another name than before", "host", string(target.Host), "was", called, "is", now)
+	}
 	p.logPoll(ctx, result)
 	p.logChange(ctx, result, memory)
 	p.keep(ctx, result)

@@ -37,7 +37,9 @@ func newPipes(nodes map[string]*fakeNode) *pipes {
 }
 
 func (p *pipes) dial(_ context.Context, address string) (net.Conn, error) {
+	p.mu.Lock()
 	node, ok := p.nodes[address]
+	p.mu.Unlock()
 	if !ok {
 		return nil, errors.New("no such node")
 	}
@@ -45,6 +47,13 @@ func (p *pipes) dial(_ context.Context, address string) (net.Conn, error) {
 	p.count(address, 1)
 	p.all.Go(func() { node.serve(theirs) })
 	return &countedConn{Conn: ours, closed: sync.OnceFunc(func() { p.count(address, -1) })}, nil
+}
+
+// put makes an address belong to another node.
+func (p *pipes) put(address string, node *fakeNode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes[address] = node
 }
 
 type countedConn struct {

@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -326,19 +327,12 @@ func (s *session) noPlugins(client *wire.Client, asked string) error {
 }
 
 func (s *session) listNames(client *wire.Client) (names []string, asked string, err error) {
-	asked = s.target.NodeName
-	switch s.target.Naming {
-	case NameNone:
-		asked = ""
-	case NameBanner:
-		asked = s.poll.Banner
-	case NameAuto, NameHost:
-		if asked == "" {
-			asked = s.target.Host.Name()
-		}
-	}
+	asked = s.target.asks(s.poll.Banner)
 	if asked == "" || listable(asked) {
 		names, err = client.List(asked)
+		if len(names) > 0 {
+			s.knows(asked)
+		}
 		if err != nil || len(names) > 0 || s.target.Naming != NameAuto || s.target.NodeName != "" {
 			return names, asked, err
 		}
@@ -352,6 +346,18 @@ func (s *session) listNames(client *wire.Client) (names []string, asked string, 
 	}
 	names, err = client.List(known[0])
 	return names, known[0], err
+}
+
+// asks is the name that a node with this banner is asked for first; empty is none.
+func (t *Target) asks(banner string) string {
+	switch t.Naming {
+	case NameNone:
+		return ""
+	case NameBanner:
+		return banner
+	case NameAuto, NameHost:
+	}
+	return cmp.Or(t.NodeName, t.Host.Name())
 }
 
 // listable says whether a name can stand in a list command: Munin's node takes what it does not expect for the
