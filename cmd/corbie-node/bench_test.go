@@ -238,13 +238,19 @@ func median(sessions []session, of func(session) time.Duration) time.Duration {
 
 func residentKB(tb testing.TB, pid int) float64 {
 	tb.Helper()
+	return statusKB(tb, pid, "VmRSS")
+}
+
+// statusKB is a line of what the kernel says of a process.
+func statusKB(tb testing.TB, pid int, line string) float64 {
+	tb.Helper()
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	found := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	found := regexp.MustCompile(line + `:\s+(\d+) kB`).FindSubmatch(status)
 	if found == nil {
-		tb.Fatalf("no VmRSS in %s", status)
+		tb.Fatalf("no %s in %s", line, status)
 	}
 	kb, err := strconv.ParseFloat(string(found[1]), 64)
 	if err != nil {
