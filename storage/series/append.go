@@ -33,7 +33,11 @@ func (db *DB) append(ctx context.Context, readings []munin.Reading) error {
 	if db.release != nil {
 		return errReadOnly
 	}
+	now := db.now()
 	if err := db.ready(); err != nil {
+		return err
+	}
+	if err := db.checkClock(ctx, now); err != nil {
 		return err
 	}
 	done, err := db.use()
@@ -41,7 +45,6 @@ func (db *DB) append(ctx context.Context, readings []munin.Reading) error {
 		return err
 	}
 	defer done()
-	now := time.Now()
 	for batch := range slices.Chunk(readings, commitSamples) {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -32,6 +32,7 @@ func (db *DB) freeLateLog(dir string) error {
 	if err != nil || !marked {
 		return err
 	}
+	dropCopies(dir)
 	part := filepath.Join(dir, lateLogNew+".part")
 	if _, err := db.copyLateLog(log, part); err != nil {
 		return errors.Join(fmt.Errorf("write the log of late samples anew: %w", err), os.RemoveAll(part))
@@ -40,6 +41,32 @@ func (db *DB) freeLateLog(dir string) error {
 		return err
 	}
 	return finishLateLog(dir)
+}
+
+// spareChunks is how much larger than the logs the files of chunks may be.
+const spareChunks = 16 << 20
+
+// dropCopies removes the files of chunks when they can hold little but copies. They hold what the logs hold too, in fewer bytes; but late samples
+// are put there again at each start, so a master that is killed again and again would need ever more memory.
+func dropCopies(dir string) {
+	chunks := filepath.Join(dir, "chunks_head")
+	if treeBytes(chunks) > treeBytes(filepath.Join(dir, "wal"))+treeBytes(filepath.Join(dir, lateLog))+spareChunks {
+		dropSnapshots(dir) // They are of no use without the files of chunks.
+		_ = os.RemoveAll(chunks)
+	}
+}
+
+// treeBytes are the sizes of the files below a folder.
+func treeBytes(dir string) (total int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			if info, err := e.Info(); err == nil {
+				total += info.Size()
+			}
+		}
+		return nil
+	})
+	return total
 }
 
 // finishLateLog ends the exchange of the log, however far it had come when the process died.

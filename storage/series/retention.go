@@ -13,14 +13,14 @@ import (
 
 // blocksToDelete decides which blocks go. The TSDB's own retention compares with the newest block, so that one day from a
 // clock that is years ahead deletes all of the history; here Expired and Oversize decide, and MayGo has the last word.
-func blocksToDelete(opts Options) tsdb.BlocksToDeleteFunc {
+func blocksToDelete(opts Options, now func() time.Time) tsdb.BlocksToDeleteFunc {
 	return func(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 		all := describe(blocks)
 		spans, sizes := make([]rollup.Span, len(blocks)), make([]int64, len(blocks))
 		for i, b := range blocks {
 			spans[i], sizes[i] = all[i].Span, b.Size()
 		}
-		expired, oversize := Expired(spans, opts.Retention, time.Now()), Oversize(spans, sizes, opts.MaxBytes)
+		expired, oversize := Expired(spans, opts.Retention, now()), Oversize(spans, sizes, opts.MaxBytes)
 		gone := make(map[ulid.ULID]struct{})
 		for i, b := range blocks {
 			may := (expired[i] || oversize[i]) && (opts.MayGo == nil || opts.MayGo(all[i], all))

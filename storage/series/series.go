@@ -64,6 +64,8 @@ type Options struct {
 	Reserve int64
 	// Work is how often the TSDB looks for work of its own; zero means 5 minutes.
 	Work time.Duration
+	// Now is the clock; nil is the machine's.
+	Now func() time.Time
 	// Free says how many bytes of the disk of a folder are free; nil asks the system.
 	Free func(dir string) (uint64, error)
 }
@@ -76,6 +78,7 @@ type DB struct {
 	window  time.Duration
 	reserve int64
 	free    func(dir string) (uint64, error)
+	now     func() time.Time
 	metrics *registrations
 	release func() error // removes the scratch folder of a read-only DB; nil for a writer
 
@@ -85,6 +88,7 @@ type DB struct {
 	closed bool
 	tsdb   *tsdb.DB
 	down   error // why tsdb could not be opened again; nil while it is open
+	clock  clock
 
 	journal journal
 	gate    atomic.Pointer[gate] // of the open TSDB; nil while it is being opened or closed
@@ -128,7 +132,7 @@ func Open(dir string, opts Options) (*DB, error) {
 
 func newDB(dir string, opts Options) *DB {
 	db := &DB{
-		dir: dir, opts: opts, log: opts.Logger, window: opts.Window, reserve: opts.Reserve, free: opts.Free,
+		dir: dir, opts: opts, log: opts.Logger, window: opts.Window, reserve: opts.Reserve, free: opts.Free, now: opts.Now,
 		metrics: &registrations{Registerer: opts.Registerer},
 		refs:    make(map[munin.SeriesID]ref),
 	}
@@ -141,6 +145,9 @@ func newDB(dir string, opts Options) *DB {
 	}
 	if db.reserve <= 0 {
 		db.reserve = defaultReserve
+	}
+	if db.now == nil {
+		db.now = time.Now
 	}
 	if db.free == nil {
 		db.free = freeBytes
@@ -156,7 +163,7 @@ func (db *DB) tsdbOptions(opts Options) *tsdb.Options {
 	o.MinBlockDuration = minBlock.Milliseconds()
 	o.MaxBlockDuration = maxBlock.Milliseconds()
 	o.RetentionDuration = 0
-	o.BlocksToDelete = db.gated(blocksToDelete(opts))
+	o.BlocksToDelete = db.gated(blocksToDelete(opts, db.now))
 	o.NoLockfile = true // Who writes holds the lock of the data folder.
 	o.WALCompression = compression.Snappy
 	// The TSDB counts its window from the newest sample, which may lie ahead of now by MaxAhead.

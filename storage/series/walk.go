@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/common/model"
@@ -48,7 +47,7 @@ func describe(blocks []*tsdb.Block) []Block {
 
 // settled is the time before which nothing is in memory and nothing is taken any more.
 func (db *DB) settled() int64 {
-	until := time.Now().Add(-db.window - MaxAhead).UnixMilli()
+	until := db.now().Add(-db.window - MaxAhead).UnixMilli()
 	head := db.tsdb.Head()
 	until = min(until, head.MinTime(), head.MinOOOTime())
 	if newest := head.MaxTime(); newest != math.MinInt64 {
@@ -65,6 +64,11 @@ func (db *DB) Walk(ctx context.Context, span rollup.Span, visit func(id munin.Se
 		return fmt.Errorf("read all samples: %w", err)
 	}
 	defer done()
+	return db.walk(ctx, span, visit)
+}
+
+// walk is Walk for a caller that keeps the TSDB open.
+func (db *DB) walk(ctx context.Context, span rollup.Span, visit func(id munin.SeriesID, points *Points) error) error {
 	from, to := span.From, span.To-1
 	q, err := db.tsdb.ChunkQuerier(from, to)
 	if err != nil {
