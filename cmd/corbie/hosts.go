@@ -21,6 +21,7 @@ type hostRow struct {
 	Bytes      int64        `json:"bytes"`
 	Slowest    string       `json:"slowest_plugin,omitempty"`
 	SlowestMS  int64        `json:"slowest_plugin_ms"`
+	Failing    []string     `json:"failing_plugins,omitempty"`
 	Error      string       `json:"error,omitempty"`
 }
 
@@ -31,7 +32,8 @@ func (p *program) hostsCommand() *cobra.Command {
 		Short: "List the hosts that the master knows, with the age of their last answer, and what made it slow",
 		Long: `hosts lists every host with the age of its last answer and what its last poll
 took. SLOW says what took long, where that is worth knowing: a plugin, or that
-the poll had to wait for others before it could begin.`,
+the poll had to wait for others before it could begin. FAILING names the plugins
+of whose last answer something could not be used: "corbie graphs HOST" says why.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := p.openCatalog()
@@ -43,25 +45,29 @@ the poll had to wait for others before it could begin.`,
 			if err != nil {
 				return err
 			}
-			return p.printHosts(hosts, format, time.Now())
+			failing, err := r.catalog.Failing(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.printHosts(hosts, failing, format, time.Now())
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", formatText, "text or json")
 	return cmd
 }
 
-func (p *program) printHosts(hosts []munin.Host, format string, now time.Time) error {
-	t := table{head: []string{"HOST", "ADDRESS", "STATE", "LAST ANSWER", "TOOK", "VALUES", "SLOW", "LAST ERROR"}}
+func (p *program) printHosts(hosts []munin.Host, failing map[munin.HostID][]string, format string, now time.Time) error {
+	t := table{head: []string{"HOST", "ADDRESS", "STATE", "LAST ANSWER", "TOOK", "VALUES", "SLOW", "FAILING", "LAST ERROR"}}
 	rows := make([]hostRow, 0, len(hosts))
 	for _, h := range hosts {
 		row := hostRow{
 			Host: h.ID, Address: h.Address, State: hostState(h, now), LastAnswer: stamp(h.LastAnswer),
 			TookMS: h.LastTook.Milliseconds(), LagMS: h.LastLag.Milliseconds(), Values: h.LastValues, Bytes: h.LastBytes,
-			Slowest: h.Slowest, SlowestMS: h.SlowestTook.Milliseconds(), Error: h.LastError,
+			Slowest: h.Slowest, SlowestMS: h.SlowestTook.Milliseconds(), Failing: failing[h.ID], Error: h.LastError,
 		}
 		rows = append(rows, row)
 		t.add(string(h.ID), h.Address, row.State, ago(h.LastAnswer, now), h.LastTook.Round(time.Millisecond).String(),
-			strconv.Itoa(h.LastValues), slowness(h), h.LastError)
+			strconv.Itoa(h.LastValues), slowness(h), shorten(strings.Join(failing[h.ID], " "), 40), h.LastError)
 	}
 	return t.write(p.stdout, format, rows)
 }

@@ -14,6 +14,12 @@ import (
 // maxAhead is how far a value's time may be ahead of this machine's clock.
 const maxAhead = 10 * time.Minute
 
+// What is said of plugins that answered without a word.
+const (
+	gaveNothing = "it gave no values"
+	emptyConfig = "its config is empty; run it on the node with munin-run or corbie-node run to see why"
+)
+
 // take uses one complete answer. The error says that it cannot be the answer to what was asked.
 func (s *session) take(j *job, answer wire.Answer) error {
 	if answer.Verb == wire.VerbConfig {
@@ -51,7 +57,7 @@ func (s *session) takeConfig(j *job, body []byte) error {
 	case len(samples) > 0:
 		s.fault(munin.Fault{Plugin: j.name, Reason: "its config holds values but declares no field; the plugin seems not to know \"config\""})
 	case len(d.graphs) == 0 && len(d.faults) == 0:
-		s.fault(munin.Fault{Plugin: j.name, Reason: "its config is empty; run it on the node with munin-run or corbie-node run to see why"})
+		s.fault(munin.Fault{Plugin: j.name, Reason: emptyConfig})
 	}
 	return nil
 }
@@ -99,7 +105,7 @@ func (s *session) takeFetch(j *job, body []byte) error {
 	j.state = done
 	s.takeSamples(j, reply.Samples)
 	if len(reply.Samples) == 0 && len(reply.Faults) == 0 {
-		s.fault(munin.Fault{Plugin: j.name, Reason: "it gave no values"})
+		s.fault(munin.Fault{Plugin: j.name, Reason: gaveNothing})
 	}
 	return nil
 }

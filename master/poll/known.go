@@ -196,6 +196,7 @@ type knowledge struct {
 
 	node   string // under which it was asked, or the only name that it knew, as it did not know the host's own, …
 	banner string // … and what it called itself then
+	mute   bool   // it cannot say how its plugins' last runs went
 	spool  int64  // how far the node's spool is stored, in seconds since 1970
 }
 

@@ -203,10 +203,17 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	if s.hasSpool() {
 		if done, err := s.spool(client); done || err != nil {
+			if err == nil {
+				s.explain(client, true)
+			}
 			return s.interrupted(ctx, err)
 		}
 	}
-	return s.interrupted(ctx, s.ask(client))
+	err = s.ask(client)
+	if err == nil {
+		s.explain(client, false)
+	}
+	return s.interrupted(ctx, err)
 }
 
 func (s *session) unreachable(ctx context.Context, err error) error {

@@ -214,6 +214,11 @@ func TestFaultsAreThoseOfTheLastPoll(t *testing.T) {
 	if must(t, err); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
+	must(t, c.Record(t.Context(), answer("b", start())))
+	failing, err := c.Failing(t.Context())
+	if must(t, err); !reflect.DeepEqual(failing, map[munin.HostID][]string{"a": {"a", "z"}}) {
+		t.Errorf("the plugins that fail are %v", failing)
+	}
 	p.Faults = make([]munin.Fault, 10*munin.MaxFaults)
 	must(t, c.Record(t.Context(), p))
 	if got, err := c.Faults(t.Context(), "a"); err != nil || len(got) != munin.MaxFaults {

@@ -364,3 +364,22 @@ func (c *Catalog) Faults(ctx context.Context, host munin.HostID) ([]munin.Fault,
 	}
 	return faults, nil
 }
+
+// Failing lists, by host, the plugins of whose last answer something could not be used, by name.
+func (c *Catalog) Failing(ctx context.Context) (map[munin.HostID][]string, error) {
+	type pair struct {
+		host   munin.HostID
+		plugin string
+	}
+	scan := func(rows *sql.Rows) (p pair, err error) { return p, rows.Scan(&p.host, &p.plugin) }
+	pairs, err := collect(ctx, c.read, scan,
+		"SELECT DISTINCT path, plugin FROM faults JOIN hosts ON hosts.id = host_id WHERE plugin != '' ORDER BY path, plugin")
+	if err != nil {
+		return nil, fmt.Errorf("list the plugins that fail: %w", err)
+	}
+	failing := make(map[munin.HostID][]string)
+	for _, p := range pairs {
+		failing[p.host] = append(failing[p.host], p.plugin)
+	}
+	return failing, nil
+}
