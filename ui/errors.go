@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"corbie/munin"
 )
@@ -76,20 +77,24 @@ func (s *Server) answer(p page) http.Handler {
 
 // trouble words an error.
 func (s *Server) trouble(r *http.Request, err error) (int, TroublePage) {
-	f, fleetErr := s.fleet(r.Context())
+	f, fleetErr := s.fleet(r)
 	if fleetErr != nil {
-		f = &fleet{now: s.now(), short: map[string]int{}}
+		v := s.viewer(r)
+		f = &fleet{now: time.Now().In(v.location), viewer: v, short: map[string]int{}, pages: &rendered{}}
 	}
 	var (
 		bad       *badRequestError
 		ambiguous *ambiguousError
 		noGraph   *noGraphError
+		forbidden *forbiddenError
 	)
-	t := TroublePage{Frame: s.frame(f, "trouble", "")}
+	t := TroublePage{Frame: s.frame(r, f, "trouble", "")}
 	status := http.StatusNotFound
 	switch {
 	case errors.As(err, &bad):
 		status, t.Heading, t.Text = http.StatusBadRequest, "This address asks for something that cannot be", err.Error()+"."
+	case errors.As(err, &forbidden):
+		status, t.Heading, t.Text = http.StatusForbidden, "Nothing was changed", err.Error()+"."
 	case errors.As(err, &ambiguous):
 		status = http.StatusMultipleChoices
 		t.Heading, t.Text = "Several hosts are called "+clip(ambiguous.name, 80), "Choose one; its full name is also the address."

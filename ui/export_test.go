@@ -13,7 +13,9 @@ func (s *Server) Templates() map[string]struct {
 	})
 	for name, model := range map[string]any{
 		"overview": OverviewPage{}, "problems": ProblemsPage{}, "capacity": CapacityPage{}, "host": HostPage{},
-		"graph": GraphPage{}, "trouble": TroublePage{},
+		"graph": GraphPage{}, "trouble": TroublePage{}, "changes": ChangesPage{}, "search": SearchPage{}, "category": CategoryPage{},
+		"across": AcrossPage{}, "inventory": InventoryPage{}, "missing": MissingPage{}, "views": ViewsPage{}, "view": ViewPage{},
+		"kiosk": KioskPage{}, "keys": KeysPage{},
 	} {
 		out[name] = struct {
 			Template *template.Template

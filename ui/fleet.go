@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"corbie/munin"
@@ -26,7 +29,21 @@ type Problem struct {
 	URL    string
 	// Picture shows the graph's last day; empty for a host.
 	Picture string
-	since   time.Time
+	// Value and Limit are the last value and the level that it breaches, as text without a unit; Value is empty where it is unknown.
+	Value, Limit string
+	// Title, Field and Info are of the graph's description, where it was read.
+	Title, Field, Info string
+	Ack                *AckRow // nil: nobody takes care of it yet
+	// Token names this problem, and not a later one at the same place, in forms.
+	Token string
+	since time.Time
+	state munin.AlertState
+}
+
+// AckRow says who takes care of a problem.
+type AckRow struct {
+	By, Comment string
+	At, Until   *Moment
 }
 
 // HostRow is one host as lists show it.
@@ -41,6 +58,7 @@ type HostRow struct {
 	Problems []Problem
 	// More counts the problems that are not in Problems' first three.
 	More       int
+	Unhandled  bool // a problem that nobody takes care of
 	Silent     bool
 	Never      bool // has not answered yet
 	LastAnswer *Moment
@@ -52,53 +70,79 @@ type HostRow struct {
 	host       munin.Host
 }
 
-// Counts are the problems of the whole fleet, shown on every page.
+// Counts are the problems of the whole fleet, shown on every page: those that nobody takes care of by their level, and
+// the acknowledged ones.
 type Counts struct {
-	Critical, Warning, Unknown int
+	Critical, Warning, Unknown, Acknowledged int
 }
 
-// Total is all of them.
+// Total is all that nobody takes care of.
 func (c Counts) Total() int { return c.Critical + c.Warning + c.Unknown }
 
-// fleet is what every page needs to know: hosts, their addresses on these pages, and what is wrong.
+// fleet is what every page needs to know: hosts, their addresses on these pages, and what is wrong. It is shared by
+// requests and nobody changes it once it was made.
 type fleet struct {
 	now      time.Time
+	viewer   viewer
 	hosts    []HostRow
 	archived []HostRow
 	problems []Problem
 	counts   Counts
 	short    map[string]int // how many hosts have this short name
+	byID     map[munin.HostID]*HostRow
+	pages    *rendered // pages made of this fleet
 }
 
-// fleet reads hosts and states once for a page.
-func (s *Server) fleet(ctx context.Context) (*fleet, error) {
+// fleetLife is how long a fleet that was read is good for: many readers look at the same moment.
+const fleetLife = 2 * time.Second
+
+// fleets remembers what was read a moment ago, for each wish of readers.
+type fleets struct {
+	mu    sync.Mutex
+	known map[string]*fleet
+}
+
+// fleet is what is known now, or was known a moment ago.
+func (s *Server) fleet(r *http.Request) (*fleet, error) {
+	v := s.viewer(r)
+	s.fleets.mu.Lock()
+	defer s.fleets.mu.Unlock()
+	now := time.Now()
+	if f := s.fleets.known[v.key()]; f != nil && now.Sub(f.now) < fleetLife {
+		return f, nil
+	}
+	f, err := s.readFleet(r.Context(), v, now.In(v.location))
+	if err != nil {
+		return nil, err
+	}
+	const most = 20
+	if len(s.fleets.known) >= most || s.fleets.known == nil {
+		s.fleets.known = make(map[string]*fleet)
+	}
+	s.fleets.known[v.key()] = f
+	return f, nil
+}
+
+// forget makes the next page read anew what is known, after a change.
+func (s *Server) forget() {
+	s.fleets.mu.Lock()
+	defer s.fleets.mu.Unlock()
+	clear(s.fleets.known)
+}
+
+// readFleet reads hosts, states and acknowledgements.
+func (s *Server) readFleet(ctx context.Context, v viewer, now time.Time) (*fleet, error) {
 	hosts, err := s.opts.Catalog.Hosts(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the hosts: %w", err)
 	}
-	f := &fleet{now: s.now(), short: make(map[string]int)}
+	f := &fleet{now: now, viewer: v, short: make(map[string]int), byID: make(map[munin.HostID]*HostRow, len(hosts)), pages: &rendered{}}
 	for _, h := range hosts {
 		f.short[h.ID.Name()]++
 	}
-	var states []munin.AlertState
-	if s.opts.States != nil {
-		if states, err = s.opts.States.States(ctx); err != nil {
-			return nil, fmt.Errorf("read the alert states: %w", err)
-		}
-	}
-	known := make(map[munin.HostID]munin.Host)
-	for _, h := range hosts {
-		if !h.Archived {
-			known[h.ID] = h
-		}
-	}
-	byHost := make(map[munin.HostID][]Problem)
-	for _, state := range states {
-		if h, ok := known[state.ID.Host]; ok {
-			if p, wrong := f.problem(state, h); wrong {
-				byHost[h.ID] = append(byHost[h.ID], p)
-			}
-		}
+	byHost, err := s.openProblems(ctx, f, hosts)
+	if err != nil {
+		return nil, err
 	}
 	for _, h := range hosts {
 		row := f.row(h, byHost[h.ID])
@@ -110,17 +154,78 @@ func (s *Server) fleet(ctx context.Context) (*fleet, error) {
 		f.problems = append(f.problems, row.Problems...)
 	}
 	sortProblems(f.problems)
-	for _, p := range f.problems {
-		f.counts.add(p.Level)
+	for i := range f.problems {
+		f.counts.add(&f.problems[i])
 	}
 	slices.SortFunc(f.hosts, func(a, b HostRow) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Name, b.Name))
 	})
+	for _, list := range [][]HostRow{f.hosts, f.archived} {
+		for i := range list {
+			f.byID[list[i].ID] = &list[i]
+		}
+	}
 	return f, nil
 }
 
-func (c *Counts) add(level munin.Level) {
-	switch level {
+// openProblems are the problems of the hosts that are configured, by host.
+func (s *Server) openProblems(ctx context.Context, f *fleet, hosts []munin.Host) (map[munin.HostID][]Problem, error) {
+	byHost := make(map[munin.HostID][]Problem)
+	if s.opts.States == nil {
+		return byHost, nil
+	}
+	states, err := s.opts.States.States(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the alert states: %w", err)
+	}
+	acks := make(map[munin.SeriesID]munin.Ack)
+	if s.opts.Acks != nil {
+		all, err := s.opts.Acks.Acks(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the acknowledgements: %w", err)
+		}
+		for _, a := range all {
+			acks[a.ID] = a
+		}
+	}
+	known := make(map[munin.HostID]*munin.Host, len(hosts))
+	for i := range hosts {
+		if !hosts[i].Archived {
+			known[hosts[i].ID] = &hosts[i]
+		}
+	}
+	for _, state := range states {
+		h, ok := known[state.ID.Host]
+		if !ok {
+			continue
+		}
+		p, wrong := f.problem(state, *h)
+		if !wrong {
+			continue
+		}
+		if a, ok := acks[state.ID]; ok && a.Covers(asOpen(state), f.now) {
+			p.Ack = &AckRow{By: a.By, Comment: a.Comment, At: moment(a.At, f.now), Until: moment(a.Until, f.now)}
+		}
+		byHost[h.ID] = append(byHost[h.ID], p)
+	}
+	return byHost, nil
+}
+
+// asOpen is a state whose problem is open: one whose level is not announced, as unknown where nothing tells of it, counts
+// from when it was entered.
+func asOpen(s munin.AlertState) munin.AlertState {
+	if s.Open == munin.OK {
+		s.Open, s.OpenSince = s.Level, s.Since
+	}
+	return s
+}
+
+func (c *Counts) add(p *Problem) {
+	if p.Ack != nil {
+		c.Acknowledged++
+		return
+	}
+	switch p.Level {
 	case munin.Critical:
 		c.Critical++
 	case munin.Warning:
@@ -131,11 +236,18 @@ func (c *Counts) add(level munin.Level) {
 	}
 }
 
-// sortProblems puts the worst first, and of equals the newest.
+// sortProblems puts those first that nobody takes care of, then the worst, and of equals the newest.
 func sortProblems(problems []Problem) {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Or(-cmp.Compare(a.Level, b.Level), -a.since.Compare(b.since), cmp.Compare(a.URL, b.URL))
+		return cmp.Or(-cmp.Compare(truth(a.Ack == nil), truth(b.Ack == nil)), -cmp.Compare(a.Level, b.Level), -a.since.Compare(b.since), cmp.Compare(a.URL, b.URL))
 	})
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // problem words a state; wrong is false when all is well. A problem that is open stays one while its value is
@@ -147,7 +259,8 @@ func (f *fleet) problem(state munin.AlertState, h munin.Host) (p Problem, wrong 
 	}
 	p = Problem{
 		Level: level, Word: level.String(), Shape: shape(level), ID: state.ID, Host: h.ID.Name(), Group: h.ID.Group(),
-		Reason: clip(state.Reason, 300), since: state.Since, URL: f.hostURL(h.ID),
+		Reason: clip(state.Reason, 300), since: state.Since, URL: f.hostURL(h.ID), state: state,
+		Token: problemToken(state),
 	}
 	if state.Open == level {
 		p.since = state.OpenSince
@@ -170,8 +283,12 @@ func (f *fleet) problem(state munin.AlertState, h munin.Host) (p Problem, wrong 
 	if p.Reason == "" && !state.Bounds.IsZero() {
 		p.Reason = munin.FormatValue(state.Value, 0) + " is outside " + state.Bounds.String()
 	}
+	if v := state.Value; v == v { // not NaN
+		p.Value = munin.FormatValue(v, 0)
+	}
+	p.Limit = levelText(state.Bounds, 0)
 	p.URL = f.graphURL(h.ID, state.ID.Graph)
-	p.Picture = pictureURL(p.URL, "now-24h", "now", 320, 110, h.LastAnswer)
+	p.Picture = f.pictureURL(p.URL, "now-24h", "now", 320, 110, h.LastAnswer)
 	return p, true
 }
 
@@ -191,8 +308,10 @@ func (f *fleet) row(h munin.Host, problems []Problem) HostRow {
 	if row.Silent || row.Never {
 		row.Level = munin.Unknown
 	}
+	row.Unhandled = row.Never || row.Silent && len(problems) == 0
 	for _, p := range problems {
 		row.Level = max(row.Level, p.Level)
+		row.Unhandled = row.Unhandled || p.Ack == nil
 		row.Silent = row.Silent || p.Silent && !row.Never
 	}
 	row.More = max(len(problems)-3, 0)
@@ -204,6 +323,11 @@ func (f *fleet) row(h munin.Host, problems []Problem) HostRow {
 		row.Word = "silent"
 	}
 	return row
+}
+
+// problemToken names a problem: its place and its beginning.
+func problemToken(state munin.AlertState) string {
+	return strconv.FormatInt(asOpen(state).OpenSince.UnixNano(), 36)
 }
 
 // silence words how long a host has not answered and why.
@@ -236,13 +360,4 @@ func (f *fleet) graphURL(host munin.HostID, graph string) string {
 }
 
 // find is the row of a host; archived ones too.
-func (f *fleet) find(id munin.HostID) *HostRow {
-	for _, list := range [][]HostRow{f.hosts, f.archived} {
-		for i := range list {
-			if list[i].ID == id {
-				return &list[i]
-			}
-		}
-	}
-	return nil
-}
+func (f *fleet) find(id munin.HostID) *HostRow { return f.byID[id] }

@@ -59,6 +59,18 @@ type GraphPage struct {
 	Problems []Problem
 	Empty    bool
 	Stale    *Moment
+	Compares []RangeLink
+	From, To string // of the form for any range
+	Compare  string
+	Changes  []ChangeRow
+	Can      bool
+	Token    string
+	Now      string // for the form of an annotation
+	Across   string // address of this graph over all hosts
+	Views    []Link
+	Item     string // this graph in a view
+	Span     PageSpan
+	HostPath string
 }
 
 const (
@@ -74,7 +86,9 @@ type view struct {
 	url      string
 	from, to string // as asked for
 	span     munin.Range
+	compare  string // "day", "week", "year"; empty: nothing
 	model    *chart.Model
+	changes  []ChangeRow
 }
 
 // view reads host, graph and range of a request and the values, in at most most steps.
@@ -94,20 +108,73 @@ func (s *Server) view(r *http.Request, graph string, most int) (*view, error) {
 	if v.span, err = munin.ParseRange(v.from, v.to, f.now); err != nil {
 		return nil, &badRequestError{err}
 	}
-	v.model, err = s.model(r, v, most)
-	return v, err
+	if v.compare = r.FormValue("compare"); v.compare != "" {
+		if _, ok := compareBy(v.compare); !ok {
+			return nil, &badRequestError{fmt.Errorf("compare=%q: want day, week, month or year", clip(v.compare, 20))}
+		}
+	}
+	if v.model, err = s.model(r, v, v.span, most); err != nil {
+		return nil, err
+	}
+	return v, s.addContext(r, v, most)
 }
 
-// model queries the values and builds the picture of a view.
-func (s *Server) model(r *http.Request, v *view, most int) (*chart.Model, error) {
+// addContext adds to the picture what happened meanwhile, and the same of an earlier time.
+func (s *Server) addContext(r *http.Request, v *view, most int) error {
+	marks, rows, err := s.marks(r.Context(), v.fleet, v.host.ID, v.graph.Name, v.span)
+	if err != nil {
+		return err
+	}
+	v.changes = rows
+	v.model.AddMarks(marks)
+	c, ok := compareBy(v.compare)
+	if !ok {
+		return nil
+	}
+	earlier, err := s.model(r, v, munin.Range{From: c.before(v.span.From), To: c.before(v.span.To)}, most)
+	if err != nil {
+		return err
+	}
+	v.model.Overlay(earlier, c.label)
+	return nil
+}
+
+// comparison is a way to look at a host against itself.
+type comparison struct {
+	name, text, label   string
+	years, months, days int
+}
+
+func (c *comparison) before(t time.Time) time.Time { return t.AddDate(-c.years, -c.months, -c.days) }
+
+func comparisons() []comparison {
+	return []comparison{
+		{name: "day", text: "yesterday", label: "a day before", days: 1},
+		{name: "week", text: "last week", label: "a week before", days: 7},
+		{name: "month", text: "four weeks ago", label: "four weeks before", days: 28},
+		{name: "year", text: "last year", label: "a year before", days: 364},
+	}
+}
+
+func compareBy(name string) (comparison, bool) {
+	for _, c := range comparisons() {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return comparison{}, false
+}
+
+// model queries the values and builds the picture of a graph over a range.
+func (s *Server) model(r *http.Request, v *view, span munin.Range, most int) (*chart.Model, error) {
 	interval := v.graph.Step(v.host.Interval)
-	step := chart.StepFor(v.span, interval, most)
+	step := chart.StepFor(span, interval, most)
 	if text := r.FormValue("step"); text != "" {
 		asked, err := munin.ParseDuration(text)
 		if err != nil || asked < time.Second {
 			return nil, &badRequestError{fmt.Errorf("step %q: want a duration, such as 5m or 1d", clip(text, 40))}
 		}
-		if v.span.Duration()/asked > maxRows {
+		if span.Duration()/asked > maxRows {
 			return nil, &badRequestError{fmt.Errorf("step %q gives more than %d rows: ask for a shorter range or a longer step", clip(text, 40), maxRows)}
 		}
 		step = asked
@@ -116,13 +183,13 @@ func (s *Server) model(r *http.Request, v *view, most int) (*chart.Model, error)
 	for i := range v.graph.Fields {
 		sources = append(sources, v.graph.Source(v.host.ID, &v.graph.Fields[i], v.host.Interval))
 	}
-	series, err := s.opts.Samples.Query(r.Context(), sources, chart.Align(v.span, step), step)
+	series, err := s.opts.Samples.Query(r.Context(), sources, chart.Align(span, step), step)
 	if err != nil {
 		return nil, fmt.Errorf("read the values of %s: %w", munin.SeriesID{Host: v.host.ID, Graph: v.graph.Name}, err)
 	}
 	return chart.New(chart.Request{
-		Host: v.host.ID.Name(), Graph: &v.graph, Series: series, Range: v.span, Interval: interval,
-		Location: s.opts.Location, Now: v.fleet.now,
+		Host: v.host.ID.Name(), Graph: &v.graph, Series: series, Range: span, Interval: interval,
+		Location: v.fleet.now.Location(), Now: v.fleet.now,
 	}), nil
 }
 
@@ -143,25 +210,35 @@ func (s *Server) graph(w http.ResponseWriter, r *http.Request, name string) erro
 		crumbs = append(crumbs, Link{parent, f.graphURL(v.host.ID, parent)})
 	}
 	page := GraphPage{
-		Frame: s.frame(f, "graph", clip(g.Title, 120)+" · "+v.host.ID.Name(), append(crumbs, Link{clip(g.Title, 80), v.url})...),
+		Frame: s.frame(r, f, "graph", clip(g.Title, 120)+" · "+v.host.ID.Name(), append(crumbs, Link{clip(g.Title, 80), v.url})...),
 		Host:  *row, Name: g.Name, Heading: clip(g.Title, 300), Plugin: g.Plugin, Category: g.Category,
-		Info: plainText(g.Info), Unit: clip(plainText(g.Unit()), 200), Zone: v.span.To.In(s.opts.Location).Format("MST"),
-		Range: s.rangeWords(v.span), Step: munin.FormatDuration(v.model.Step), Relative: relative(v.to),
+		Info: plainText(g.Info), Unit: clip(plainText(g.Unit()), 200), Zone: v.span.To.In(f.now.Location()).Format("MST"),
+		Range: rangeWords(v.span, f.now), Step: munin.FormatDuration(v.model.Step), Relative: relative(v.to),
 		Notes: v.model.Notes, Empty: v.model.Empty(),
 	}
-	page.Live = true
+	page.Live, page.Many = true, true
+	page.Span, page.HostPath = pageSpan(v.span, v.to), string(v.host.ID)
+	page.Compare, page.From, page.To = v.compare, v.span.From.In(f.now.Location()).Format("2006-01-02 15:04"), v.span.To.In(f.now.Location()).Format("2006-01-02 15:04")
+	page.Changes = newest(v.changes, 40)
+	page.Across, page.Item = "/x/"+pathEscape(g.Name), string(v.host.ID)+"/"+g.Name
+	if page.Can = s.opts.Notes != nil && !s.opts.Static; page.Can {
+		page.Token, page.Now = s.forms.token(w, r), f.now.Format("2006-01-02 15:04")
+	}
+	if page.Views, err = s.viewLinks(r.Context()); err != nil {
+		return err
+	}
 	page.Big = Shot{
-		Src: pictureURL(v.url, v.from, orNow(v.to), bigWidth, bigHeight, v.host.LastAnswer), Alt: v.model.Describe(),
+		Src: f.pictureURL(v.url, v.from, orNow(v.to), bigWidth, bigHeight, v.host.LastAnswer) + v.comparing("&"), Alt: v.model.Describe(),
 		Width: bigWidth, Height: bigHeight, Eager: true,
 	}
-	page.Data = rangeURL(withFormat(v.url, ".json"), v.from, orNow(v.to)) + "&live=1"
+	page.Data = v.address(".json", v.from, orNow(v.to)) + "&live=1"
 	page.addLinks(v, f.now)
 	shown := periodsFor(v.host, f.now)
 	card := f.card(v.host, g, row.Problems, shown[:4])
 	page.Shots, page.Problems, page.Stale = card.Shots, card.Problems, card.Stale
 	for i := range page.Shots {
 		page.Shots[i].Width, page.Shots[i].Height = shotWidth, shotHeight
-		page.Shots[i].Src = pictureURL(v.url, shown[i].From, "now", shotWidth, shotHeight, v.host.LastAnswer)
+		page.Shots[i].Src = f.pictureURL(v.url, shown[i].From, "now", shotWidth, shotHeight, v.host.LastAnswer)
 	}
 	page.addFields(v, row.Problems)
 	for i := range graphs {
@@ -182,8 +259,8 @@ func orNow(to string) string {
 func relative(to string) bool { return to == "" || len(to) >= 3 && to[:3] == "now" }
 
 // rangeWords is a range for people: the day is said once where it is the same.
-func (s *Server) rangeWords(span munin.Range) string {
-	from, to := span.From.In(s.opts.Location), span.To.In(s.opts.Location)
+func rangeWords(span munin.Range, now time.Time) string {
+	from, to := span.From.In(now.Location()), span.To.In(now.Location())
 	if from.YearDay() == to.YearDay() && from.Year() == to.Year() {
 		return from.Format("Mon 2 Jan 2006, 15:04") + " to " + to.Format("15:04")
 	}
@@ -194,7 +271,7 @@ func (s *Server) rangeWords(span munin.Range) string {
 func (p *GraphPage) addLinks(v *view, now time.Time) {
 	for _, period := range periodsFor(v.host, now) {
 		p.Periods = append(p.Periods, RangeLink{
-			Text: period.Name, URL: rangeURL(v.url, period.From, "now"), Current: v.from == period.From && v.to == "now",
+			Text: period.Name, URL: v.address("", period.From, "now"), Current: v.from == period.From && v.to == "now",
 			Title: "The last " + period.Name,
 		})
 	}
@@ -203,7 +280,7 @@ func (p *GraphPage) addLinks(v *view, now time.Time) {
 	move := func(text, title string, from, to time.Time) {
 		from, to = clamp(from, now), clamp(to, now)
 		if from.Before(to) {
-			p.Moves = append(p.Moves, RangeLink{Text: text, Title: title, URL: rangeURL(v.url, seconds(from), seconds(to))})
+			p.Moves = append(p.Moves, RangeLink{Text: text, Title: title, URL: v.address("", seconds(from), seconds(to))})
 		}
 	}
 	move("← earlier", "As much time before", v.span.From.Add(-length/2), v.span.To.Add(-length/2))
@@ -217,8 +294,33 @@ func (p *GraphPage) addLinks(v *view, now time.Time) {
 		move("zoom in", "The middle half of this time", v.span.From.Add(length/4), v.span.To.Add(-length/4))
 	}
 	for _, file := range []struct{ text, suffix string }{{"SVG", ".svg"}, {"CSV", ".csv"}, {"JSON", ".json"}} {
-		p.Files = append(p.Files, RangeLink{Text: file.text, URL: rangeURL(withFormat(v.url, file.suffix), v.from, orNow(v.to))})
+		p.Files = append(p.Files, RangeLink{Text: file.text, URL: v.address(file.suffix, v.from, orNow(v.to))})
 	}
+	p.Files = append(p.Files, RangeLink{
+		Text: "permanent link", Title: "To these very times, whenever it is opened", URL: v.address("", seconds(v.span.From), seconds(v.span.To)),
+	})
+	p.Compares = append(p.Compares, RangeLink{Text: "nothing", URL: rangeURL(v.url, v.from, orNow(v.to)), Current: v.compare == ""})
+	for _, c := range comparisons() {
+		p.Compares = append(p.Compares, RangeLink{
+			Text: c.text, Title: c.label, URL: rangeURL(v.url, v.from, orNow(v.to)) + "&compare=" + c.name, Current: v.compare == c.name,
+		})
+	}
+}
+
+// address is this graph over a range, in a form, with what it is compared to.
+func (v *view) address(format, from, to string) string {
+	target := v.url
+	if format != "" {
+		target = withFormat(target, format)
+	}
+	return rangeURL(target, from, to) + v.comparing("&")
+}
+
+func (v *view) comparing(before string) string {
+	if v.compare == "" {
+		return ""
+	}
+	return before + "compare=" + v.compare
 }
 
 // clamp keeps links within what ParseTime reads.

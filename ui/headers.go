@@ -14,7 +14,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // picturePolicy is that of a picture opened by itself: it carries its own style sheet and nothing else.
 const picturePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; sandbox"
 
-// secure sets the headers that every answer carries and lets only reading through.
+// secure sets the headers that every answer carries. Reading and sending a form are all that pages know.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -25,13 +25,29 @@ func secure(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("X-Frame-Options", "DENY")
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			h.Set("Allow", "GET, HEAD")
-			http.Error(w, "Pages can only be read: use GET.", http.StatusMethodNotAllowed)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {
+			refuse(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// reads makes a handler of one that only shows something.
+func (s *Server) reads(p page) http.Handler {
+	next := s.answer(p)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			refuse(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Allow", "GET, HEAD")
+	http.Error(w, "This page can only be read: use GET.", http.StatusMethodNotAllowed)
 }
 
 // compress packs answers of the kinds that shrink, when the browser takes gzip.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,12 +20,13 @@ import (
 // of the period before is in sight.
 type Period struct {
 	Name string
-	From string // of the range; it ends now
+	From string // of the range
+	To   string // empty: now
 }
 
 // periods are those that Munin has.
 func periods() []Period {
-	return []Period{{"day", "now-30h"}, {"week", "now-8d"}, {"month", "now-33d"}, {"year", "now-400d"}}
+	return []Period{{"day", "now-30h", ""}, {"week", "now-8d", ""}, {"month", "now-33d", ""}, {"year", "now-400d", ""}}
 }
 
 // periodsFor begins with the period that shows most of a host: its last day, or less while it has not been known
@@ -34,9 +36,9 @@ func periodsFor(h munin.Host, now time.Time) []Period {
 	case h.FirstSeen.IsZero() || age > 6*time.Hour:
 		return periods()
 	case age > 15*time.Minute:
-		return append([]Period{{"hour", "now-75m"}}, periods()...)
+		return append([]Period{{"hour", "now-75m", ""}}, periods()...)
 	default:
-		return append([]Period{{"10 minutes", "now-10m"}, {"hour", "now-75m"}}, periods()...)
+		return append([]Period{{"10 minutes", "now-10m", ""}, {"hour", "now-75m", ""}}, periods()...)
 	}
 }
 
@@ -50,6 +52,7 @@ type Shot struct {
 	Height  int
 	Eager   bool // above the fold
 	Current bool
+	Live    bool // zooms and hovers with the others of the page
 }
 
 // Swatch is one entry of a legend without numbers.
@@ -90,6 +93,12 @@ type HostPage struct {
 	Problems []Problem
 	Faults   []FaultRow
 	Sections []Section
+	Periods  []RangeLink
+	Range    string // in words; empty: the day and the week
+	Span     PageSpan
+	Tags     []Link
+	Changes  []ChangeRow
+	Left     int // plugins and graphs that are missing
 }
 
 // FaultRow is a plugin whose answer could not be used.
@@ -113,8 +122,26 @@ func (s *Server) host(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("list the graphs of %s: %w", h.ID, err)
 	}
 	page := HostPage{
-		Frame: s.frame(f, "host", h.ID.Name(), append(f.groupCrumbs(h.ID.Group()), Link{h.ID.Name(), row.URL})...),
-		Host:  *row, Address: h.Address, Problems: row.Problems, Sections: f.sections(h, graphs, row.Problems),
+		Frame: s.frame(r, f, "host", h.ID.Name(), append(f.groupCrumbs(h.ID.Group()), Link{h.ID.Name(), row.URL})...),
+		Host:  *row, Address: h.Address, Problems: row.Problems,
+	}
+	shown := periodsFor(h, f.now)[:2]
+	page.Many = true
+	from, to, span, err := spanOf(r, f.now)
+	if err != nil {
+		return err
+	}
+	page.Periods, page.Span = periodLinks(r, r.FormValue("from"), to), pageSpan(span, to)
+	if ranged := r.FormValue("from") != "" || r.FormValue("to") != ""; ranged {
+		page.Range, shown = rangeWords(span, f.now), []Period{{Name: "", From: from, To: to}}
+	}
+	page.Sections = f.sections(h, graphs, row.Problems, shown)
+	if _, page.Changes, err = s.marks(r.Context(), f, h.ID, "", munin.Range{From: f.now.Add(-24 * time.Hour), To: f.now}); err != nil {
+		return err
+	}
+	page.Changes = newest(page.Changes, 5)
+	for _, tag := range s.tags(h.ID) {
+		page.Tags = append(page.Tags, Link{tag, "/inventory?" + url.Values{"tag": {tag}}.Encode()})
 	}
 	if s.opts.Faults != nil {
 		faults, err := s.opts.Faults.Faults(r.Context(), h.ID)
@@ -126,13 +153,20 @@ func (s *Server) host(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, "host", page)
 }
 
+// newest are the last few rows, the newest first.
+func newest(rows []ChangeRow, most int) []ChangeRow {
+	rows = slices.Clone(rows[max(len(rows)-most, 0):])
+	slices.Reverse(rows)
+	return rows
+}
+
 // findHost reads {host}: a full path or a short name.
 func (s *Server) findHost(r *http.Request) (*fleet, munin.Host, error) {
 	name := r.PathValue("host")
 	if len(name) > 1000 {
 		return nil, munin.Host{}, fmt.Errorf("a host name of %d bytes: %w", len(name), munin.ErrNotFound)
 	}
-	f, err := s.fleet(r.Context())
+	f, err := s.fleet(r)
 	if err != nil {
 		return nil, munin.Host{}, err
 	}
@@ -144,7 +178,11 @@ func (s *Server) findHost(r *http.Request) (*fleet, munin.Host, error) {
 		return nil, munin.Host{}, fmt.Errorf("find the host %q: %w", clip(name, 80), err)
 	}
 	if f.find(h.ID) == nil { // it came to be between the two reads
-		f.hosts = append(f.hosts, f.row(h, nil))
+		again := *f
+		again.byID = maps.Clone(f.byID)
+		row := f.row(h, nil)
+		again.byID[h.ID] = &row
+		f = &again
 	}
 	return f, h, nil
 }
@@ -162,7 +200,7 @@ func faultRows(faults []munin.Fault) []FaultRow {
 }
 
 // sections sorts a host's graphs by category and title. Children of a multigraph are left to its page.
-func (f *fleet) sections(h munin.Host, graphs []munin.Graph, problems []Problem) []Section {
+func (f *fleet) sections(h munin.Host, graphs []munin.Graph, problems []Problem, shown []Period) []Section {
 	byCategory := make(map[string]*Section)
 	for i := range graphs {
 		g := &graphs[i]
@@ -174,7 +212,7 @@ func (f *fleet) sections(h munin.Host, graphs []munin.Graph, problems []Problem)
 			section = &Section{Category: g.Category, Anchor: categoryAnchor(g.Category)}
 			byCategory[g.Category] = section
 		}
-		card := f.card(h, g, problems, periodsFor(h, f.now)[:2])
+		card := f.card(h, g, problems, shown)
 		for j := range graphs {
 			if parentOf(graphs[j].Name, graphs) == g.Name {
 				card.Children++
@@ -222,9 +260,13 @@ func (f *fleet) card(h munin.Host, g *munin.Graph, problems []Problem, shown []P
 		Name: g.Name, Title: clip(g.Title, 160), URL: f.graphURL(h.ID, g.Name), Unit: clip(plainText(g.Unit()), 80),
 	}
 	for _, p := range shown {
+		width, height, alt := cardWidth, cardHeight, card.Title+", last "+p.Name
+		if len(shown) == 1 { // all pictures of the page show one range
+			width, height, alt = wideWidth, wideHeight, card.Title
+		}
 		card.Shots = append(card.Shots, Shot{
-			Period: p.Name, Src: pictureURL(card.URL, p.From, "now", cardWidth, cardHeight, h.LastAnswer),
-			Alt: card.Title + ", last " + p.Name, URL: rangeURL(card.URL, p.From, "now"), Width: cardWidth, Height: cardHeight,
+			Period: p.Name, Src: f.pictureURL(card.URL, p.From, orNow(p.To), width, height, h.LastAnswer),
+			Alt: alt, URL: rangeURL(card.URL, p.From, orNow(p.To)), Width: width, Height: height, Live: len(card.Shots) == 0,
 		})
 	}
 	model := chart.New(chart.Request{Graph: g, Now: f.now})
@@ -254,12 +296,18 @@ func (c *GraphCard) addProblems(graph string, problems []Problem) {
 
 // pictureURL names a picture without title and legend. The time of the last answer stands in it, so that a
 // browser may keep what it has until there is something new.
-func pictureURL(graphURL, from, to string, width, height int, answered time.Time) string {
+func (f *fleet) pictureURL(graphURL, from, to string, width, height int, answered time.Time) string {
 	query := url.Values{
 		"from": {from}, "to": {to}, "w": {strconv.Itoa(width)}, "h": {strconv.Itoa(height)}, "bare": {"1"},
 	}
 	if !answered.IsZero() {
 		query.Set("v", strconv.FormatInt(answered.Unix(), 36))
+	}
+	if f.viewer.zone != "" {
+		query.Set("tz", f.viewer.zone)
+	}
+	if f.viewer.theme != "" {
+		query.Set("theme", f.viewer.theme)
 	}
 	return withFormat(graphURL, ".svg") + "?" + query.Encode()
 }

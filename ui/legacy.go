@@ -25,7 +25,7 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 // oldAddress is where Munin's {group}/{host}/{graph}-{period}.png, {group}/{host}/{graph}.html and
 // {group}/{host}/index.html are here; empty when there is no such host or graph.
 func (s *Server) oldAddress(r *http.Request, parts []string) string {
-	f, err := s.fleet(r.Context())
+	f, err := s.fleet(r)
 	if err != nil {
 		return ""
 	}

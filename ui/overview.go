@@ -30,10 +30,19 @@ type Frame struct {
 	Notices []string
 	// Live asks for the script that draws charts.
 	Live bool
+	// Many asks for the script that zooms and hovers many pictures together.
+	Many     bool
+	Static   bool // no forms and scripts
+	Theme    string
+	ZoneName string // name in the database, for scripts; empty where it has none
+	Zones    []Zone
+	Here     string // address of this page, for forms that lead back
+	Query    string // in the search box
+	Feed     bool
 }
 
 // frame begins a page.
-func (s *Server) frame(f *fleet, kind, title string, crumbs ...Link) Frame {
+func (s *Server) frame(r *http.Request, f *fleet, kind, title string, crumbs ...Link) Frame {
 	refresh := 5 * time.Minute
 	for i := range f.hosts {
 		if every := f.hosts[i].host.Interval; every > 0 {
@@ -44,7 +53,12 @@ func (s *Server) frame(f *fleet, kind, title string, crumbs ...Link) Frame {
 	if s.opts.Notices != nil {
 		notices = s.opts.Notices()
 	}
+	here := r.URL.RequestURI()
+	if r.Method == http.MethodPost { // the answer to a form is no page to come back to
+		here = "/"
+	}
 	return Frame{
+		Here: here, Static: s.opts.Static, Theme: f.viewer.theme, ZoneName: zoneName(f.viewer.location), Zones: s.zones(f.viewer),
 		Notices: notices, Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
 		Refresh: int(max(refresh, 10*time.Second) / time.Second), Version: s.opts.Version,
 	}
@@ -55,6 +69,7 @@ type Group struct {
 	Name  string // "web › eu"
 	URL   string
 	Hosts []HostRow
+	Wrong int // hosts with a problem
 }
 
 // OverviewPage is / and /g/{group}.
@@ -66,29 +81,77 @@ type OverviewPage struct {
 	Groups   []Group
 	Archived []HostRow
 	First    bool // nothing is configured yet
+	// Dense shows hosts as one word each, because there are many; Wrong are those with a problem, the worst first.
+	Dense      bool
+	Wrong      []HostRow
+	MoreWrong  int
+	Categories []Link
+	Recent     []ChangeRow
+	Views      []Link
 }
+
+const (
+	// denseFrom is how many hosts are too many for a table with a line each.
+	denseFrom = 60
+	// maxWrong is how many hosts with a problem the overview tells of.
+	maxWrong = 40
+)
 
 // maxCategoryHosts is up to how many hosts the overview reads every host's graphs to link their categories.
 const maxCategoryHosts = 40
 
 func (s *Server) overview(w http.ResponseWriter, r *http.Request) error {
-	f, err := s.fleet(r.Context())
+	f, err := s.fleet(r)
 	if err != nil {
 		return err
 	}
-	if err := s.addCategories(r, f.hosts); err != nil {
+	return s.remembered(w, r, f, "overview", func() (any, error) {
+		page := OverviewPage{
+			Frame: s.frame(r, f, "overview", "Overview"), Heading: "Overview", Archived: f.archived,
+			First: len(f.hosts) == 0, Summary: f.summary(f.hosts),
+		}
+		page.Feed = true
+		if err := s.fillOverview(r, f, &page, f.hosts); err != nil {
+			return nil, err
+		}
+		if page.Recent, err = s.recent(r.Context(), f); err != nil {
+			return nil, err
+		}
+		page.Views, err = s.viewLinks(r.Context())
+		return page, err
+	})
+}
+
+// fillOverview adds the hosts and the ways on from them.
+func (s *Server) fillOverview(r *http.Request, f *fleet, page *OverviewPage, hosts []HostRow) error {
+	hosts = slices.Clone(hosts)
+	page.Dense = len(hosts) >= denseFrom
+	if page.Dense {
+		for i := range hosts {
+			if hosts[i].Level > munin.OK {
+				page.Wrong = append(page.Wrong, hosts[i])
+			}
+		}
+		slices.SortStableFunc(page.Wrong, func(a, b HostRow) int {
+			return cmp.Or(-cmp.Compare(truth(a.Unhandled), truth(b.Unhandled)), -cmp.Compare(a.Level, b.Level), cmp.Compare(a.ID, b.ID))
+		})
+		page.MoreWrong = max(len(page.Wrong)-maxWrong, 0)
+		page.Wrong = page.Wrong[:min(len(page.Wrong), maxWrong)]
+	} else if err := s.addCategories(r, hosts); err != nil {
 		return err
 	}
-	page := OverviewPage{
-		Frame: s.frame(f, "overview", "Overview"), Heading: "Overview", Groups: f.groups(f.hosts), Archived: f.archived,
-		First: len(f.hosts) == 0, Summary: f.summary(f.hosts),
+	page.Groups = f.groups(hosts)
+	entries, err := s.index(r.Context(), f)
+	if err != nil {
+		return err
 	}
-	return s.render(w, r, http.StatusOK, "overview", page)
+	page.Categories = entries.categoryLinks()
+	return nil
 }
 
 func (s *Server) group(w http.ResponseWriter, r *http.Request) error {
 	group := r.PathValue("group")
-	f, err := s.fleet(r.Context())
+	f, err := s.fleet(r)
 	if err != nil {
 		return err
 	}
@@ -102,12 +165,12 @@ func (s *Server) group(w http.ResponseWriter, r *http.Request) error {
 	if len(hosts) == 0 {
 		return fmt.Errorf("group %q: %w", clip(group, 80), munin.ErrNotFound)
 	}
-	if err := s.addCategories(r, hosts); err != nil {
-		return err
-	}
 	page := OverviewPage{
-		Frame: s.frame(f, "overview", groupWords(group), f.groupCrumbs(group)...), Heading: groupWords(group),
-		Groups: f.groups(hosts), Summary: f.summary(hosts),
+		Frame: s.frame(r, f, "overview", groupWords(group), f.groupCrumbs(group)...), Heading: groupWords(group),
+		Summary: f.summary(hosts),
+	}
+	if err := s.fillOverview(r, f, &page, hosts); err != nil {
+		return err
 	}
 	for _, p := range f.problems {
 		if inside(p.Group) {
@@ -130,6 +193,9 @@ func (f *fleet) groups(rows []HostRow) []Group {
 		}
 		last := &groups[len(groups)-1]
 		last.Hosts = append(last.Hosts, row)
+		if row.Level > munin.OK {
+			last.Wrong++
+		}
 	}
 	return groups
 }
@@ -193,26 +259,6 @@ func categoryLinks(hostURL string, graphs []munin.Graph) []Link {
 	return links[:min(len(links), most)]
 }
 
-// ProblemsPage is /problems.
-type ProblemsPage struct {
-	Frame
-	Problems []Problem
-}
-
-func (s *Server) problems(w http.ResponseWriter, r *http.Request) error {
-	f, err := s.fleet(r.Context())
-	if err != nil {
-		return err
-	}
-	page := ProblemsPage{
-		Frame: s.frame(f, "problems", "Problems", Link{Text: "Problems", URL: "/problems"}), Problems: f.problems,
-	}
-	if n := f.counts.Total(); n > 0 {
-		page.Title = plural(n, "problem", "problems")
-	}
-	return s.render(w, r, http.StatusOK, "problems", page)
-}
-
 // FindingRow is one line of the capacity report.
 type FindingRow struct {
 	munin.Finding
@@ -238,11 +284,11 @@ type CapacityPage struct {
 }
 
 func (s *Server) capacity(w http.ResponseWriter, r *http.Request) error {
-	f, err := s.fleet(r.Context())
+	f, err := s.fleet(r)
 	if err != nil {
 		return err
 	}
-	page := CapacityPage{Frame: s.frame(f, "capacity", "Capacity", Link{Text: "Capacity", URL: "/capacity"})}
+	page := CapacityPage{Frame: s.frame(r, f, "capacity", "Capacity", Link{Text: "Capacity", URL: "/capacity"})}
 	if s.opts.Reports != nil {
 		report, err := s.opts.Reports.LastReport(r.Context(), "capacity")
 		switch {

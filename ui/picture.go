@@ -45,9 +45,15 @@ func (s *Server) graphOr(w http.ResponseWriter, r *http.Request) error {
 	return s.graph(w, r, name)
 }
 
+// plotLeft is the least room left of the plot of a bare picture, in pixels; the scripts of pages know it too.
+const plotLeft = 44
+
 // picture reads size and theme of a request.
 func picture(r *http.Request, width, height int) (chart.Picture, error) {
 	p := chart.Picture{Width: width, Height: height, Bare: r.FormValue("bare") != ""}
+	if p.Bare {
+		p.Left = plotLeft
+	}
 	read := func(name string, target *int, low, high int) error {
 		text := r.FormValue(name)
 		if text == "" {
@@ -124,7 +130,7 @@ func (s *Server) csv(w http.ResponseWriter, r *http.Request, name string) error 
 		return fmt.Errorf("write the table of %s: %w", name, err)
 	}
 	for n := range v.model.Buckets() {
-		row[0] = v.model.Start.Add(time.Duration(n) * v.model.Step).In(s.opts.Location).Format(time.RFC3339)
+		row[0] = v.model.Start.Add(time.Duration(n) * v.model.Step).In(v.fleet.now.Location()).Format(time.RFC3339)
 		for i, f := range v.model.Fields {
 			row[i+1] = ""
 			if value := f.Values[n]; value == value { // not NaN
@@ -181,7 +187,7 @@ func (s *Server) json(w http.ResponseWriter, r *http.Request, name string) error
 	m := v.model
 	doc := document{
 		Host: string(v.host.ID), Graph: v.graph.Name, Title: m.Title, Unit: m.Unit, Base: m.Base,
-		From: v.span.From, To: v.span.To, Start: m.Start.In(s.opts.Location), Step: m.Step.Seconds(),
+		From: v.span.From, To: v.span.To, Start: m.Start.In(v.fleet.now.Location()), Step: m.Step.Seconds(),
 		Columns: make(map[string]chart.Column), Notes: m.Notes, Fields: []documentField{},
 	}
 	for i := range v.graph.Fields {

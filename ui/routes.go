@@ -16,13 +16,24 @@ func (s *Server) routes() http.Handler {
 	if s.opts.Metrics != nil {
 		mux.Handle("/metrics", s.opts.Metrics)
 	}
-	mux.Handle("/{$}", s.answer(s.overview))
-	mux.Handle("/g/{group}", s.answer(s.group))
-	mux.Handle("/problems", s.answer(s.problems))
-	mux.Handle("/capacity", s.answer(s.capacity))
-	mux.Handle("/h/{host}", s.answer(s.host))
-	mux.Handle("/h/{host}/{graph}", s.answer(s.graphOr))
-	mux.Handle("/", s.answer(s.elsewhere))
+	for path, p := range map[string]page{
+		"/{$}": s.overview, "/g/{group}": s.group, "/problems": s.problems, "/capacity": s.capacity,
+		"/h/{host}": s.host, "/h/{host}/{graph}": s.graphOr,
+		"/c/{category}": s.category, "/x/{graph}": s.across,
+		"/search": s.search, "/search.json": s.searchAPI,
+		"/changes": s.changes, "/missing": s.missing, "/inventory": s.inventory, "/inventory.csv": s.inventory,
+		"/views": s.views, "/v/{view}": s.savedView, "/kiosk": s.kiosk, "/keys": s.keys, "/feed.atom": s.feed,
+		"/api/annotations": s.annotationsList,
+		"/":                s.elsewhere,
+	} {
+		mux.Handle(path, s.reads(p))
+	}
+	// What changes something. A form carries a token; programs call /api.
+	mux.Handle("POST /problems/ack", s.change(s.acknowledge, false))
+	mux.Handle("POST /changes", s.change(s.note, false))
+	mux.Handle("POST /views", s.change(s.saveView, false))
+	mux.Handle("POST /preferences", s.change(s.preferences, true))
+	mux.Handle("POST /api/annotations", s.program(s.annotationsAPI))
 	return mux
 }
 
@@ -36,6 +47,20 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeText(w, r, http.StatusOK, "ready\n")
+}
+
+// KeysPage is /keys.
+type KeysPage struct{ Frame }
+
+// keys lists what the keyboard does.
+func (s *Server) keys(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.fleet(r)
+	if err != nil {
+		return err
+	}
+	page := KeysPage{Frame: s.frame(r, f, "keys", "Keys", Link{Text: "Keys", URL: "/keys"})}
+	page.Refresh = 0
+	return s.render(w, r, http.StatusOK, "keys", page)
 }
 
 func writeText(w http.ResponseWriter, r *http.Request, status int, text string) {

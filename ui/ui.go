@@ -49,6 +49,41 @@ type Faults interface {
 	Faults(ctx context.Context, host munin.HostID) ([]munin.Fault, error)
 }
 
+// Acks models who takes care of which problem. What Acknowledge and Unacknowledge return from survives a crash.
+type Acks interface {
+	Acks(ctx context.Context) ([]munin.Ack, error)
+	Acknowledge(ctx context.Context, a munin.Ack) error
+	// Unacknowledge takes one back; where there is none the error is munin.ErrNotFound.
+	Unacknowledge(ctx context.Context, id munin.SeriesID) error
+}
+
+// Notes models what happened and when: what people wrote and what the master noticed.
+type Notes interface {
+	// Annotations lists those that touch a range, oldest first.
+	Annotations(ctx context.Context, r munin.Range) ([]munin.Annotation, error)
+	Annotate(ctx context.Context, annotations ...munin.Annotation) error
+	// RemoveAnnotation takes back what somebody wrote, else munin.ErrNotFound.
+	RemoveAnnotation(ctx context.Context, id int64) error
+}
+
+// Index models the list of all graphs of all hosts, which is much quicker to read than their descriptions.
+type Index interface {
+	GraphIndex(ctx context.Context) ([]munin.GraphEntry, error)
+}
+
+// Views models the pages that people put together.
+type Views interface {
+	Views(ctx context.Context) ([]munin.SavedView, error)
+	SaveView(ctx context.Context, v munin.SavedView) error
+	// RemoveView removes one, else munin.ErrNotFound.
+	RemoveView(ctx context.Context, name string) error
+}
+
+// Plugins models how a node's plugins ran there lately.
+type Plugins interface {
+	PluginStates(ctx context.Context, host munin.HostID) ([]munin.PluginState, error)
+}
+
 // Options is what a Server is made of. Catalog and Samples are needed; without one of the others the pages say
 // that there is nothing of its kind.
 type Options struct {
@@ -57,6 +92,19 @@ type Options struct {
 	States  States
 	Reports Reports
 	Faults  Faults
+	Acks    Acks
+	Notes   Notes
+	Index   Index
+	Views   Views
+	// Plugins tells how the plugins of a host ran there; nil where no node says.
+	Plugins Plugins
+	// Tags and Facts are what the configuration says of a host; nil: nothing. They return at once.
+	Tags  func(host munin.HostID) []string
+	Facts func(host munin.HostID) map[string]string
+	// URL is the address of the pages as people reach them, without a slash at its end; empty: as a request says.
+	URL string
+	// Static makes pages without forms and scripts, for a copy that is read without a master.
+	Static bool
 	// Ready says why the master cannot do its work yet; nil when it can. Nil means always ready.
 	Ready func(ctx context.Context) error
 	// Notices says what is wrong with the master itself, for every page; nil: nothing ever is.
@@ -71,12 +119,15 @@ type Options struct {
 	Version string
 }
 
-// Server answers for all pages. It holds no state of its own besides the parsed templates and assets.
+// Server answers for all pages. Besides the parsed templates and assets it holds only what it has read a moment ago.
 type Server struct {
 	opts    Options
 	assets  *assets
 	pages   map[string]*template.Template
 	handler http.Handler
+	forms   *forms
+	fleets  fleets
+	graphs  graphIndex
 }
 
 // New parses the templates and builds the routes; it starts nothing.
@@ -90,7 +141,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Location == nil {
 		opts.Location = time.Local
 	}
-	s := &Server{opts: opts}
+	s := &Server{opts: opts, forms: newForms()}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
@@ -104,5 +155,3 @@ func New(opts Options) (*Server, error) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
-
-func (s *Server) now() time.Time { return time.Now().In(s.opts.Location) }

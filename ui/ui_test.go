@@ -349,7 +349,7 @@ func TestAssetsAreKeptForEverUnderTheirHash(t *testing.T) {
 	s := newServer(t, uitest.New(time.Now()))
 	d := open(t, s, "/h/files.example.com/cpu", http.StatusOK)
 	assets := append(d.attribute("script", "src"), d.attribute("link", "href")...)
-	if len(assets) != 4 {
+	if len(assets) != 6 {
 		t.Fatalf("assets are %q", assets)
 	}
 	for _, path := range assets {

@@ -41,7 +41,7 @@ var (
 	_ alerts.Values    = (*samples)(nil)
 	_ alerts.States    = (*catalog.Catalog)(nil)
 	_ alerts.Graphs    = (*catalog.Catalog)(nil)
-	_ alerts.Teller    = (*route.Router)(nil)
+	_ alerts.Teller    = (*chronicle)(nil)
 	_ forecast.Catalog = (*catalog.Catalog)(nil)
 	_ forecast.Samples = (*samples)(nil)
 	_ ui.Catalog       = (*catalog.Catalog)(nil)
@@ -49,6 +49,10 @@ var (
 	_ ui.States        = (*catalog.Catalog)(nil)
 	_ ui.Faults        = (*catalog.Catalog)(nil)
 	_ ui.Reports       = (*reports)(nil)
+	_ ui.Acks          = (*ackBook)(nil)
+	_ ui.Notes         = (*catalog.Catalog)(nil)
+	_ ui.Index         = (*catalog.Catalog)(nil)
+	_ ui.Views         = (*catalog.Catalog)(nil)
 )
 
 // app is a running master: everything opened and wired, nothing started until run.
@@ -58,7 +62,9 @@ type app struct {
 	listener  net.Listener
 	catalog   *catalog.Catalog
 	samples   *samples
+	acks      *ackBook
 	router    *route.Router
+	chronicle *chronicle
 	evaluator *alerts.Evaluator
 	virtual   *virtual.Keeper
 	poller    *poll.Poller
@@ -67,6 +73,7 @@ type app struct {
 	self      *self.Watch    // nil: the name is taken
 	running   atomic.Bool    // between the start and the stop of run
 	hosts     atomic.Value   // map[munin.HostID]munin.Host: as configured
+	tagged    atomic.Value   // map[munin.HostID][]string
 	closers   []func() error // run last first
 }
 
@@ -99,14 +106,14 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		return nil, err
 	}
 	a.closers = append(a.closers, a.samples.Close)
+	if a.acks, err = newAckBook(ctx, a.catalog); err != nil {
+		return nil, err
+	}
 	if a.router, err = route.New(a.routeOptions(dir, registry)); err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, a.router.Close)
-	a.evaluator, err = alerts.New(alerts.Options{
-		Values: a.samples, States: a.catalog, Graphs: a.catalog, Teller: a.router, Logger: log,
-	})
-	if err != nil {
+	if err = a.watchLevels(); err != nil {
 		return nil, err
 	}
 	targets, err := a.configureHosts(ctx, conf)
@@ -128,6 +135,15 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	return a, nil
 }
 
+// watchLevels makes the evaluator, and the chronicle that stands between it and the router.
+func (a *app) watchLevels() (err error) {
+	a.chronicle = &chronicle{next: a.router, catalog: a.catalog, samples: a.samples, log: a.log, known: make(map[munin.HostID]*lately)}
+	a.evaluator, err = alerts.New(alerts.Options{
+		Values: a.samples, States: a.catalog, Graphs: a.catalog, Teller: a.chronicle, Logger: a.log,
+	})
+	return err
+}
+
 // capacityJob makes the capacity report by schedule.
 func (a *app) capacityJob() jobs.Job {
 	return jobs.Job{Name: capacityReport, Schedule: a.conf.Forecast.Schedule, Do: func(ctx context.Context) error {
@@ -140,8 +156,10 @@ func (a *app) capacityJob() jobs.Job {
 }
 
 func (a *app) newServer(metrics prometheus.Gatherer) error {
+	a.storeTags(a.conf)
 	pages, err := ui.New(ui.Options{
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
+		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, URL: a.conf.URL,
 		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
 		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
@@ -153,6 +171,20 @@ func (a *app) newServer(metrics prometheus.Gatherer) error {
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 	return nil
+}
+
+// storeTags takes over the tags of all hosts, for the pages.
+func (a *app) storeTags(conf *config.Config) {
+	tags := make(map[munin.HostID][]string, len(conf.Hosts))
+	for i := range conf.Hosts {
+		tags[conf.Hosts[i].ID] = conf.Hosts[i].Tags
+	}
+	a.tagged.Store(tags)
+}
+
+func (a *app) tags(id munin.HostID) []string {
+	tags, _ := a.tagged.Load().(map[munin.HostID][]string)
+	return tags[id]
 }
 
 // listen binds the pages' address, with advice where that is not possible.
@@ -188,7 +220,7 @@ func (a *app) routeOptions(dir string, registry prometheus.Registerer) route.Opt
 	n := a.conf.Notify
 	return route.Options{
 		Dir: filepath.Join(dir, alertsFolder), Receivers: routeReceivers(a.conf), GroupBy: n.GroupBy, Wait: n.Wait,
-		Interval: n.Interval, Repeat: n.RepeatEvery, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
+		Interval: n.Interval, Repeat: n.RepeatEvery, Acknowledged: a.acks.covered, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
 	}
 }
 
@@ -224,6 +256,7 @@ func (a *app) configureHosts(ctx context.Context, conf *config.Config) ([]poll.T
 // observe hands a finished poll to the evaluator, together with what the catalogue knows of the host: where the poll
 // went well, what is configured is enough.
 func (a *app) observe(ctx context.Context, p *munin.Poll) {
+	a.chronicle.look(ctx, p)
 	known, _ := a.hosts.Load().(map[munin.HostID]munin.Host)
 	host, ok := known[p.Host]
 	var err error
@@ -324,7 +357,9 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) b
 	if targets == nil {
 		targets = conf.Targets()
 	}
+	a.chronicle.reloaded(ctx, a.conf, conf)
 	a.conf = conf
+	a.storeTags(conf)
 	a.poller.Reload(targets)
 	a.virtual.Reload(conf.Plans())
 	logFindings(a.log, conf)

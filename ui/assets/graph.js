@@ -97,7 +97,7 @@ async function draw() {
   const size = box.getBoundingClientRect();
   url.searchParams.set('w', String(Math.min(Math.max(Math.round(size.width), 200), 4000)));
   url.searchParams.set('h', String(box.classList.contains('live') ? Math.max(Math.round(size.height), 80) : 340));
-  url.searchParams.set('theme', dark.matches ? 'dark' : 'light');
+  url.searchParams.set('theme', document.documentElement.dataset.theme || (dark.matches ? 'dark' : 'light'));
   const [answer, echarts] = await Promise.all([fetch(url), import('./echarts.min.js')]);
   if (!answer.ok) throw new Error('status ' + answer.status);
   const fresh = await answer.json();
@@ -221,7 +221,7 @@ addEventListener('popstate', show);
 
 // Links to another time of the same graph need not load the page anew.
 document.addEventListener('click', (event) => {
-  const link = event.target.closest?.('.periods a, .moves a, .four a');
+  const link = event.target.closest?.('.bar .periods a, .moves a, .four a');
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   go(link.href);

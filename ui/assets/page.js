@@ -65,8 +65,12 @@ export async function load(url) {
   return fresh;
 }
 
+// A page whose form somebody is filling in waits.
+const writing = () => Boolean(main?.contains(document.activeElement) && document.activeElement.closest('form'));
+
 async function refresh() {
   if (busy || document.hidden) return;
+  if (writing()) return plan();
   busy = true;
   try {
     const url = location.href;
@@ -101,4 +105,5 @@ document.addEventListener('visibilitychange', () => {
     plan();
   }
 });
+document.addEventListener('refresh', refresh); // asked for by a key
 plan();

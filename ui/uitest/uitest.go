@@ -27,6 +27,7 @@ type Fleet struct {
 	Watched  []munin.AlertState
 	Broken   map[munin.HostID][]munin.Fault
 	Capacity *munin.Report
+	kept     notes
 }
 
 // New is the whole fleet.
@@ -45,6 +46,7 @@ func New(now time.Time) *Fleet {
 		}
 	}
 	f.addProblems()
+	f.addNotes()
 	f.addReport()
 	return f
 }
