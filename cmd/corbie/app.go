@@ -98,7 +98,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if a.catalog, err = catalog.Open(filepath.Join(dir, catalogFile), catalog.Options{Logger: log}); err != nil {
+	if a.catalog, err = openCatalog(dir, log); err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, a.catalog.Close)

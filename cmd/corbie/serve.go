@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"reflect"
 	"syscall"
 
@@ -15,6 +16,7 @@ import (
 
 	"corbie/master/config"
 	"corbie/munin"
+	"corbie/storage"
 	"corbie/storage/catalog"
 )
 
@@ -88,10 +90,6 @@ func (p *program) serve(ctx context.Context, flags serveFlags) error {
 	defer signal.Stop(reload)
 
 	a, err := newApp(ctx, conf, p.dataFolder(conf), log)
-	if catalog.Damaged(err) {
-		return fmt.Errorf("%w: put %s back from a copy, or move it away and start again: hosts and graphs are then learnt anew and the samples stay, "+
-			"but it is forgotten which problems are open", err, catalogFile)
-	}
 	if err != nil {
 		return err
 	}
@@ -109,6 +107,24 @@ func (p *program) serve(ctx context.Context, flags serveFlags) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// openCatalog opens the catalogue. One that is damaged is set aside and begun anew: what it knew of hosts and graphs, the polls will tell
+// again, and the samples do not need it. A master that does not start helps nobody.
+func openCatalog(dir string, log *slog.Logger) (*catalog.Catalog, error) {
+	path := filepath.Join(dir, catalogFile)
+	c, err := catalog.Open(path, catalog.Options{Logger: log})
+	if !catalog.Damaged(err) {
+		return c, err
+	}
+	aside, errAside := catalog.SetAside(path, filepath.Join(dir, storage.SetAsideDir))
+	if errAside != nil {
+		return nil, errors.Join(err, errAside)
+	}
+	log.Error("the catalogue was damaged and is set aside; hosts and graphs are learnt anew from the polls, and the samples are all there, "+
+		"but titles of graphs that are gone, acknowledgements and which problems were open are forgotten: to have them back, stop the master and put "+
+		"the catalogue of a backup in its place", "err", err, "path", aside)
+	return catalog.Open(path, catalog.Options{Logger: log})
 }
 
 // warnOfRestart names what a reload cannot change in a running master.

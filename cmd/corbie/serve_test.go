@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,19 +26,65 @@ func TestAReloadSaysWhatTakesEffectOnlyAtTheNextStart(t *testing.T) {
 	}
 }
 
-func TestADamagedCatalogueSaysWhatToDo(t *testing.T) {
+func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
+	plugins := publicDir(t)
+	writeFile(t, filepath.Join(plugins, "one"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1\n", 0o755)
+	conf := writeConfig(t, startNode(t, plugins), "")
+	dir := t.TempDir()
+	stored := func() bool {
+		out, _, _ := corbie(t, "export", "web1", "one", "--data", dir)
+		return strings.Contains(out, ",one,v,1\n")
+	}
+	startMaster(t, dir, conf)
+	eventually(t, "a value is stored", stored)
+	for _, damage := range []func(path string) error{
+		func(path string) error {
+			return os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 500)), 0o600)
+		},
+		func(path string) error {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for i := 4096; i < len(text); i++ { // all pages but the first
+				text[i] ^= byte(i)
+			}
+			return os.WriteFile(path, text, 0o600)
+		},
+	} {
+		data := dir
+		dir = t.TempDir()
+		mustCorbie(t, "backup", filepath.Join(dir, "copy"), "--data", data)
+		dir = filepath.Join(dir, "data")
+		mustCorbie(t, "restore", filepath.Join(dir, "..", "copy"), "--data", dir)
+		if err := damage(filepath.Join(dir, catalogFile)); err != nil {
+			t.Fatal(err)
+		}
+		master := startMaster(t, dir, conf)
+		if !strings.Contains(master.logged(), "the catalogue was damaged and is set aside") {
+			t.Errorf("it does not say what it did:\n%s", master.logged())
+		}
+		eventually(t, "values are stored again", stored)
+		eventually(t, "it is a problem", func() bool {
+			out, _, _ := corbie(t, "problems", "--data", dir)
+			return strings.Contains(out, "corbie_storage")
+		})
+	}
+}
+
+func TestASecondMasterIsRefusedAtOnceAndOneAfterAKillIsNot(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	writeFile(t, conf, "interval: 1m\n", 0o644)
-	writeFile(t, filepath.Join(dir, catalogFile), strings.Repeat("this is no database\n", 500), 0o644)
-	_, talk, code := corbie(t, "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
-	if code != exitFailed || !strings.Contains(talk, "move it away and start again") {
-		t.Errorf("exit %d: %s", code, talk)
+	data := filepath.Join(dir, "data")
+	for range 3 {
+		first := startMaster(t, data, conf)
+		_, talk, code := corbie(t, "serve", "--config", conf, "--data", data, "--listen", "127.0.0.1:0")
+		if want := "is in use by process " + strconv.Itoa(first.cmd.Process.Pid); code != exitFailed || !strings.Contains(talk, want) {
+			t.Errorf("exit %d: %s", code, talk)
+		}
+		first.kill()
 	}
-	if err := os.Rename(filepath.Join(dir, catalogFile), filepath.Join(dir, "old")); err != nil {
-		t.Fatal(err)
-	}
-	startMaster(t, dir, conf)
 }
 
 func TestServeRefusesAnIntervalOfNothing(t *testing.T) {

@@ -20,8 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mattn/go-sqlite3"
-
 	"corbie/munin"
 )
 
@@ -69,6 +67,9 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 	c.hosts, c.polls, c.states = make(map[munin.HostID]*stored), newTogether(c.recordAll), newTogether(c.saveAll)
 	var err error
 	if c.durable, err = pool(path, 1, writer("rwc", "FULL")); err != nil {
+		return err
+	}
+	if err := check(context.Background(), c.durable); err != nil {
 		return err
 	}
 	if err := migrate(context.Background(), c.durable, steps, path, log); err != nil {
@@ -172,12 +173,6 @@ func (c *Catalog) close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Damaged says whether an error is that of a file that is no database, or not a whole one.
-func Damaged(err error) bool {
-	var failure sqlite3.Error
-	return errors.As(err, &failure) && (failure.Code == sqlite3.ErrCorrupt || failure.Code == sqlite3.ErrNotADB)
 }
 
 var errReadOnly = errors.New("the catalogue was opened for reading only")
