@@ -13,6 +13,16 @@ import (
 	"corbie/munin"
 )
 
+// InUse says whether a process holds a data folder.
+func InUse(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // Lock takes a data folder for this process, and creates the folder if need be. Another process that holds it gives an
 // error that wraps munin.ErrInUse and names the process. The lock ends with release or with the process, however it
 // dies; the file DIR/lock stays.

@@ -74,6 +74,7 @@ type app struct {
 	running   atomic.Bool    // between the start and the stop of run
 	hosts     atomic.Value   // map[munin.HostID]munin.Host: as configured
 	tagged    atomic.Value   // map[munin.HostID][]string
+	names     atomic.Pointer[naming]
 	closers   []func() error // run last first
 }
 
@@ -109,6 +110,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if a.acks, err = newAckBook(ctx, a.catalog); err != nil {
 		return nil, err
 	}
+	a.samples.Rename(a.catalog.Renames())
 	if a.router, err = route.New(a.routeOptions(dir, registry)); err != nil {
 		return nil, err
 	}
@@ -116,11 +118,14 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if err = a.watchLevels(); err != nil {
 		return nil, err
 	}
+	if _, err := a.takeEdits(ctx); err != nil {
+		log.Error("cannot take over what was renamed or removed by hand; it is tried again", "err", err)
+	}
 	targets, err := a.configureHosts(ctx, conf)
 	if err != nil {
 		return nil, err
 	}
-	a.virtual = virtual.New(conf.Plans(), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
+	a.virtual = virtual.New(a.plans(conf), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
 	a.poller = poll.New(targets, poll.Options{
 		Dial: transport.Dial, Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
 	})
@@ -219,38 +224,9 @@ func (a *app) pageURL() string {
 func (a *app) routeOptions(dir string, registry prometheus.Registerer) route.Options {
 	n := a.conf.Notify
 	return route.Options{
-		Dir: filepath.Join(dir, alertsFolder), Receivers: routeReceivers(a.conf), GroupBy: n.GroupBy, Wait: n.Wait,
+		Dir: filepath.Join(dir, alertsFolder), Receivers: a.receivers(a.conf), GroupBy: n.GroupBy, Wait: n.Wait,
 		Interval: n.Interval, Repeat: n.RepeatEvery, Acknowledged: a.acks.covered, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
 	}
-}
-
-// configureHosts tells the catalogue and the evaluator which hosts there are, and returns what is to be polled.
-func (a *app) configureHosts(ctx context.Context, conf *config.Config) ([]poll.Target, error) {
-	wanted := conf.MuninHosts()
-	if watchesSelf(conf) {
-		wanted = append(wanted, selfHost(conf))
-	}
-	if err := a.catalog.Configure(ctx, wanted); err != nil {
-		return nil, err
-	}
-	hosts, err := a.catalog.Hosts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	configured := hosts[:0]
-	known := make(map[munin.HostID]munin.Host, len(hosts))
-	for _, h := range hosts {
-		if !h.Archived {
-			configured = append(configured, h)
-			known[h.ID] = h
-		}
-	}
-	a.hosts.Store(known)
-	targets := conf.Targets()
-	for i := range targets {
-		targets[i].Before = known[targets[i].Host]
-	}
-	return targets, a.evaluator.Configure(ctx, configured)
 }
 
 // observe hands a finished poll to the evaluator, together with what the catalogue knows of the host: where the poll
@@ -263,7 +239,7 @@ func (a *app) observe(ctx context.Context, p *munin.Poll) {
 	if !ok || p.Err != nil || !p.Answered() {
 		host, err = a.catalog.Host(ctx, string(p.Host))
 	}
-	if err == nil {
+	if err == nil && host.ID == p.Host { // else it was renamed while it was polled
 		err = a.evaluator.Observe(ctx, host, p)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -327,6 +303,7 @@ func (a *app) reloads(ctx context.Context, reload <-chan os.Signal, read func() 
 		case <-reload:
 			now = a.conf.Fingerprint()
 		case <-ticker.C:
+			a.lookForEdits(ctx)
 			if now = a.conf.Fingerprint(); now == seen {
 				continue
 			}
@@ -344,7 +321,7 @@ func (a *app) reloads(ctx context.Context, reload <-chan os.Signal, read func() 
 func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) bool {
 	conf, err := read()
 	if err == nil {
-		err = a.router.Reload(routeReceivers(conf))
+		err = a.router.Reload(a.receivers(conf))
 	}
 	if err != nil {
 		a.log.Error("the configuration was not reloaded, the old one stays in force", "err", err)
@@ -361,7 +338,7 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) b
 	a.conf = conf
 	a.storeTags(conf)
 	a.poller.Reload(targets)
-	a.virtual.Reload(conf.Plans())
+	a.virtual.Reload(a.plans(conf))
 	logFindings(a.log, conf)
 	a.log.Info("configuration reloaded", "hosts", len(conf.Hosts), "receivers", len(conf.Receivers))
 	return true
@@ -386,8 +363,8 @@ func (a *app) close() error {
 	return err
 }
 
-// routeReceivers translates receivers from how they are configured to how they are told.
-func routeReceivers(conf *config.Config) []route.Receiver {
+// receivers translates receivers from how they are configured to how they are told.
+func (a *app) receivers(conf *config.Config) []route.Receiver {
 	to := make([]route.Receiver, 0, len(conf.Receivers))
 	for i := range conf.Receivers {
 		r := &conf.Receivers[i]
@@ -409,7 +386,10 @@ func routeReceivers(conf *config.Config) []route.Receiver {
 		}
 		if c := r.Contact; c != nil {
 			out.Command = &route.Command{Argv: c.Args, Template: true, Text: c.Text, Timeout: r.Timeout}
-			out.Wants = func(id munin.SeriesID) bool { return conf.Tells(r, id) }
+			out.Wants = func(id munin.SeriesID) bool {
+				id.Host = a.names.Load().configuredAs(id.Host)
+				return conf.Tells(r, id)
+			}
 		}
 		to = append(to, out)
 	}

@@ -88,6 +88,7 @@ func (p *program) openReader() (*reader, error) {
 	if r.samples, err = readSamples(p.dataDir, conf); err != nil {
 		return nil, errors.Join(err, r.catalog.Close())
 	}
+	r.samples.Rename(r.catalog.Renames())
 	return r, nil
 }
 

@@ -47,18 +47,18 @@ type sourceLookup struct {
 type fieldName struct{ graph, field string }
 
 func (l *sourceLookup) source(ctx context.Context, id munin.SeriesID) (munin.Source, error) {
-	fields, ok := l.hosts[id.Host]
+	now := l.catalog.Renames().Current(id)
+	fields, ok := l.hosts[now.Host]
 	if !ok {
 		var err error
-		if fields, err = l.host(ctx, id.Host); err != nil {
+		if fields, err = l.host(ctx, now.Host); err != nil {
 			return munin.Source{}, err
 		}
-		l.hosts[id.Host] = fields
+		l.hosts[now.Host] = fields
 	}
-	if source, ok := fields[fieldName{id.Graph, id.Field}]; ok {
-		return source, nil
-	}
-	return munin.Source{ID: id}, nil
+	source := fields[fieldName{now.Graph, now.Field}]
+	source.ID = id
+	return source, nil
 }
 
 func (l *sourceLookup) host(ctx context.Context, id munin.HostID) (map[fieldName]munin.Source, error) {

@@ -171,6 +171,18 @@ func checkHostName(name string) error {
 	return nil
 }
 
+// CheckHost says what is wrong with the path of a host.
+func CheckHost(id munin.HostID) error {
+	if group := id.Group(); group != "" {
+		for part := range strings.SplitSeq(group, ";") {
+			if err := checkName(part, " "); err != nil {
+				return fmt.Errorf("the group %q: %w", short(group), err)
+			}
+		}
+	}
+	return checkHostName(id.Name())
+}
+
 // checkName checks one part of a host's path: letters, digits, dots, dashes and underscores, and what extra holds.
 func checkName(name, extra string) error {
 	switch {

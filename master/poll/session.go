@@ -340,7 +340,7 @@ func (s *session) listNames(client *wire.Client) (names []string, asked string, 
 		if len(names) > 0 {
 			s.knows(asked)
 		}
-		if err != nil || len(names) > 0 || s.target.Naming != NameAuto || s.target.NodeName != "" {
+		if err != nil || len(names) > 0 || s.target.Naming != NameAuto {
 			return names, asked, err
 		}
 	}

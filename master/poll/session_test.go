@@ -186,7 +186,7 @@ func TestUnderWhichNameANodeIsAsked(t *testing.T) {
 		{"a name that cannot be asked for", "my_host", poll.NameAuto, "", true, ""},
 		{"another name, strictly", "web;www1", poll.NameHost, "", false, `for "www1", it knows ["node.example.com"]; set node_name`},
 		{"an explicit name", "www1", poll.NameHost, "node.example.com", true, ""},
-		{"an explicit name that is wrong", "node.example.com", poll.NameAuto, "nobody", false, `for "nobody"`},
+		{"an explicit name that is wrong", "node.example.com", poll.NameHost, "nobody", false, `for "nobody"`},
 		{"the banner's name", "www1", poll.NameBanner, "", true, ""},
 		{"no name", "www1", poll.NameNone, "", true, ""},
 	} {

@@ -78,7 +78,7 @@ type Target struct {
 	Schedule Schedule      // nil: every Interval
 	Timeouts Timeouts
 	Naming   Naming
-	NodeName string // asked for instead of the host's own name; only with NameAuto and NameHost
+	NodeName string // asked for instead of the host's own name, at first (NameAuto) or only (NameHost)
 	// TLS is how sessions are encrypted; nil is not at all.
 	TLS *wire.TLS
 	// Override changes a graph's description before it is used: thresholds of the configuration. May be nil.
