@@ -70,10 +70,10 @@ type app struct {
 	poller    *poll.Poller
 	jobs      *jobs.Runner
 	server    *http.Server
-	self      *self.Watch    // nil: the name is taken
-	running   atomic.Bool    // between the start and the stop of run
-	hosts     atomic.Value   // map[munin.HostID]munin.Host: as configured
-	tagged    atomic.Value   // map[munin.HostID][]string
+	self      *self.Watch  // nil: the name is taken
+	running   atomic.Bool  // between the start and the stop of run
+	hosts     atomic.Value // map[munin.HostID]munin.Host: as configured
+	tagged    atomic.Value // map[munin.HostID][]string
 	names     atomic.Pointer[naming]
 	closers   []func() error // run last first
 }
@@ -110,7 +110,6 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if a.acks, err = newAckBook(ctx, a.catalog); err != nil {
 		return nil, err
 	}
-	a.samples.Rename(a.catalog.Renames())
 	if a.router, err = route.New(a.routeOptions(dir, registry)); err != nil {
 		return nil, err
 	}
@@ -290,20 +289,26 @@ func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*co
 // targetsEvery is how often the files of targets are looked at.
 const targetsEvery = 5 * time.Second
 
-// reloads reads the configuration anew when it is told to, and when a file of targets has changed.
+// editsEvery is how often the catalogue is asked for what was changed by hand.
+const editsEvery = time.Second
+
+// reloads reads the configuration anew when it is told to, and when a file of targets has changed; it takes over changes by hand.
 func (a *app) reloads(ctx context.Context, reload <-chan os.Signal, read func() (*config.Config, error)) {
-	ticker := time.NewTicker(targetsEvery)
+	ticker, edits := time.NewTicker(targetsEvery), time.NewTicker(editsEvery)
 	defer ticker.Stop()
+	defer edits.Stop()
 	seen := a.conf.Seen()
 	for {
 		var now string
 		select {
 		case <-ctx.Done():
 			return
+		case <-edits.C:
+			a.lookForEdits(ctx)
+			continue
 		case <-reload:
 			now = a.conf.Fingerprint()
 		case <-ticker.C:
-			a.lookForEdits(ctx)
 			if now = a.conf.Fingerprint(); now == seen {
 				continue
 			}

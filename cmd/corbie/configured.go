@@ -46,6 +46,7 @@ func (a *app) configureHosts(ctx context.Context, conf *config.Config) ([]poll.T
 		return nil, err
 	}
 	a.names.Store(names)
+	a.samples.Rename(a.catalog.Renames())
 	wanted := conf.MuninHosts()
 	for i := range wanted {
 		wanted[i].ID = names.present(wanted[i].ID)
@@ -98,7 +99,6 @@ func (a *app) name(ctx context.Context, conf *config.Config) (*naming, error) {
 			if err := a.catalog.Reuse(ctx, id, time.Now()); err != nil {
 				return nil, err
 			}
-			a.samples.Rename(a.catalog.Renames())
 			a.log.Warn("the old name of a renamed host is that of another one from now on", "host", string(id), "renamed_to", string(now))
 		case names.was[now] != "":
 			names.now[id] = ""
