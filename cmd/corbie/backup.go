@@ -59,7 +59,7 @@ func (p *program) findData() (string, error) {
 	if p.dataDir != "" {
 		return p.dataDir, nil
 	}
-	conf, err := p.loadConfig(config.Flags{})
+	conf, err := p.loadConfig(config.Flags{Tolerant: true})
 	if err != nil {
 		return "", err
 	}

@@ -231,16 +231,15 @@ func (e *editor) wantedHost(ctx context.Context, from munin.HostID, name string)
 
 // hasValues makes sure that a field that no graph has any more was one: its name may be mistyped.
 func (e *editor) hasValues(ctx context.Context, id munin.SeriesID) error {
-	samples, err := storage.OpenReadOnly(e.program.dataDir, storage.Options{})
+	stored, err := e.program.openReader()
 	if err != nil {
 		return err
 	}
-	defer samples.Close()
-	samples.Rename(e.Renames())
+	defer stored.close()
 	const days = 10 * 365
 	now := time.Now()
 	r := munin.Range{From: now.AddDate(0, 0, -days), To: now.Add(time.Hour)}
-	read, err := samples.Query(ctx, []munin.Source{{ID: id}}, r, 24*time.Hour)
+	read, err := stored.samples.Query(ctx, []munin.Source{{ID: id}}, r, 24*time.Hour)
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,16 @@ func (s *samples) Append(ctx context.Context, readings []munin.Reading) error {
 	return err
 }
 
+// Rename says which names belong together from now on.
+func (s *samples) Rename(names *munin.Renames) {
+	if s.embedded != nil {
+		s.embedded.Rename(names)
+	}
+	if s.remote != nil {
+		s.remote.Rename(names)
+	}
+}
+
 // Rejected lists what was refused, by host and reason.
 func (s *samples) Rejected() []series.Reject {
 	if s.embedded == nil {
