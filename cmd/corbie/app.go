@@ -188,7 +188,7 @@ func (a *app) storeTags(conf *config.Config) {
 
 func (a *app) tags(id munin.HostID) []string {
 	tags, _ := a.tagged.Load().(map[munin.HostID][]string)
-	return tags[id]
+	return tags[a.names.Load().configuredAs(id)]
 }
 
 // listen binds the pages' address, with advice where that is not possible.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -159,7 +160,7 @@ func (a *app) takeEdits(ctx context.Context) (changed bool, err error) {
 	if err != nil || len(edits) == 0 {
 		return false, err
 	}
-	if err := a.catalog.Reread(ctx); err != nil {
+	if err := errors.Join(a.catalog.Reread(ctx), a.acks.load(ctx)); err != nil {
 		return false, err
 	}
 	a.samples.Rename(a.catalog.Renames())
