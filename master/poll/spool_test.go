@@ -300,3 +300,45 @@ func TestANodeThatOnlyClaimsToHaveASpoolIsAskedForItsPlugins(t *testing.T) {
 		}
 	})
 }
+
+// FuzzSpool has a node that gives any answer to spoolfetch. What is stored was declared, is not of the future and
+// belongs to the host; the position is never in the future.
+func FuzzSpool(f *testing.F) {
+	f.Add("multigraph p\ngraph_title P\na.label a\nmultigraph p\na.value 946684000:1\nmultigraph p\na.value 946684010:2\n")
+	f.Add("multigraph p\na.label a\na.value 946684900:1\na.value 99999999999:1\na.value 1:1\na.value U\nmultigraph q.r\nb.value 1:2\n")
+	f.Add("a.label a\na.value 946684010:1\na.value 946684000:1\n# Unknown\nmultigraph ..\na.value -5:1\n")
+	f.Fuzz(func(t *testing.T, said string) {
+		synctest.Test(t, func(t *testing.T) {
+			node := newSpoolNode("h")
+			node.plugins = []string{"p", "q"}
+			node.spoil = func(int, string) (string, bool) { return said + "\n.\n", true }
+			m := newMemory()
+			target := node.target()
+			target.Interval = time.Second
+			target.Timeouts = poll.Timeouts{Idle: time.Second, Plugin: time.Second, Host: 2 * time.Second}
+			inFakeTime(t, 4*time.Second, newPipes(map[string]*fakeNode{"h": node.fakeNode}), m, []poll.Target{target}, nil, nil)
+			limit := time.Now().Add(10 * time.Minute).UnixMilli()
+			for _, one := range m.of("h") {
+				declared := make(map[string]bool)
+				for _, g := range one.Graphs {
+					for _, field := range g.Fields {
+						declared[g.Name+" "+field.Name] = true
+					}
+				}
+				for _, r := range one.Readings {
+					if !declared[r.ID.Graph+" "+r.ID.Field] || r.ID.Host != "h" || r.T > limit {
+						t.Errorf("%s at %d must not be stored", r.ID, r.T)
+					}
+				}
+				if one.Spool*1000 > limit {
+					t.Errorf("the position is %d, in the future", one.Spool)
+				}
+			}
+			for i := 1; i < len(node.asked); i++ {
+				if node.asked[i]*1000 > limit || node.asked[i] < 0 {
+					t.Errorf("asked for %v", node.asked)
+				}
+			}
+		})
+	})
+}

@@ -402,3 +402,39 @@ func TestFaultsInTLSFilesAreNamed(t *testing.T) {
 		t.Error("a mode that does not exist was taken")
 	}
 }
+
+// FuzzStartTLS has a node that answers STARTTLS with anything. The session is encrypted, or goes on in the clear where
+// that is allowed, or ends; it does not hang, and nothing that was said before counts as said inside.
+func FuzzStartTLS(f *testing.F) {
+	f.Add("TLS OK\n", false)
+	f.Add("TLS OK\n\x16\x03\x03\x00\x05hello"+proof, false)
+	f.Add("TLS MAYBE\n\x16\x03\x01\x00\x02\x01\x00", false)
+	f.Add("# Unknown command\n"+proof, false)
+	f.Add("# Unknown command\n"+proof, true)
+	f.Fuzz(func(t *testing.T, said string, must bool) {
+		settings := wire.TLSSettings{Mode: wire.TLSAuto}
+		if must {
+			settings.Mode = wire.TLSEnabled
+		}
+		both, err := wire.NewTLS(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := wire.NewClient(replayed(banner+said), wire.ClientOptions{Idle: time.Second})
+		defer c.Close()
+		if _, err := c.Greet(); err != nil {
+			t.Fatal(err)
+		}
+		encrypted, err := c.StartTLS(t.Context(), both)
+		switch {
+		case encrypted:
+			t.Errorf("a node without a key encrypted the session: %q", said)
+		case err == nil && must:
+			t.Errorf("the session went on in the clear: %q", said)
+		case err != nil:
+			if _, again := c.Cap(); again == nil {
+				t.Errorf("the session went on after %v", err)
+			}
+		}
+	})
+}
