@@ -99,7 +99,15 @@ func (c *Catalogue) States() []munin.PluginState {
 
 // status is the answer to the protocol's status command.
 func (s *Server) status(context.Context) []byte {
-	return munin.AppendPluginStates(nil, s.catalogue.States())
+	body := munin.AppendPluginStates(nil, s.catalogue.States())
+	st, sampler, on := s.SpoolStatus()
+	if !on {
+		return body
+	}
+	return munin.AppendSpoolState(body, munin.SpoolState{
+		Samples: st.Samples, Bytes: uint64(max(0, st.Bytes)), Oldest: st.Oldest, Newest: st.Newest, Fetched: st.Fetched,
+		Lost: st.Lost, Damaged: uint64(max(0, st.Damaged)), Failures: sampler.Failures, Missed: sampler.Missed,
+	})
 }
 
 // Texts that look like a password. What a plugin complains about goes to every master that may ask.

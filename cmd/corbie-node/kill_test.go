@@ -46,7 +46,9 @@ func TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode(t *testing.T) {
 		if err := d.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		<-d.ended
+		if err := <-d.ended; err == nil {
+			t.Error("the node ended before it was killed")
+		}
 	}
 	d := startNode(t, "corbie-node", "--config", k.config)
 	for before := k.since; k.since == before; {

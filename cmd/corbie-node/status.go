@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -54,22 +56,20 @@ func (p *program) status(ctx context.Context, cfg *node.Config, address, format 
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	states, err := askStatus(ctx, cfg, network, address)
+	status, err := askStatus(ctx, cfg, network, address)
 	if err != nil {
 		return fmt.Errorf("ask the node at %s: %w", address, err)
 	}
 	if format == formatJSON {
-		err = p.printJSON(jsonStates(states))
+		err = p.printJSON(jsonStatus{Plugins: jsonStates(status.Plugins), Spool: jsonSpoolOf(status.Spool)})
 	} else {
-		err = p.printStates(states, time.Now())
+		err = p.printStatus(status, time.Now())
 	}
 	if err != nil {
 		return err
 	}
-	for i := range states {
-		if states[i].Unhealthy() {
-			return exitError{code: exitFailed}
-		}
+	if slices.ContainsFunc(status.Plugins, munin.PluginState.Unhealthy) {
+		return exitError{code: exitFailed}
 	}
 	return nil
 }
@@ -101,38 +101,50 @@ func statusAddress(cfg *node.Config, address string) (network, target string, er
 }
 
 // askStatus has a session with a node.
-func askStatus(ctx context.Context, cfg *node.Config, network, address string) ([]munin.PluginState, error) {
+func askStatus(ctx context.Context, cfg *node.Config, network, address string) (wire.NodeStatus, error) {
+	var none wire.NodeStatus
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
-		return nil, fmt.Errorf("%w; is the node running, and does it listen there?", err)
+		return none, fmt.Errorf("%w; %s", err, dialHint(network, err))
 	}
 	deadline, _ := ctx.Deadline()
 	client := wire.NewClient(conn, wire.ClientOptions{Deadline: deadline})
 	defer client.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if _, err := client.Greet(); err != nil {
-		return nil, err
+		return none, err
 	}
 	if cfg.TLS.Mode.Required() {
 		keys, err := wire.NewTLS(cfg.TLS)
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		if _, err := client.StartTLS(ctx, keys); err != nil {
-			return nil, err
+			return none, err
 		}
 	}
 	if _, err := client.Cap(); err != nil {
-		return nil, err
+		return none, err
 	}
-	states, known, err := client.Status()
+	status, known, err := client.Status()
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	if !known {
-		return nil, errors.New("it does not know the question: it is Munin's node, or an old one of Corbie's")
+		return none, errors.New("it does not know the question: it is Munin's node, or an old one of Corbie's")
 	}
-	return states, nil
+	return status, nil
+}
+
+// dialHint says what is likely to be the matter when a node is not reached.
+func dialHint(network string, err error) string {
+	switch {
+	case errors.Is(err, syscall.EACCES) && network == "unix":
+		return "only those may use the socket whom its mode names: run this as root, or as a member of its group"
+	case errors.Is(err, syscall.ENOENT) && network == "unix":
+		return "there is no socket: is the node running, and does it listen there?"
+	}
+	return "is the node running, and does it listen there? --config and --address say where to look"
 }
 
 // jsonState is a plugin's state in JSON.
@@ -159,6 +171,35 @@ func jsonStates(states []munin.PluginState) []jsonState {
 	return list
 }
 
+// jsonStatus is what a node says in JSON.
+type jsonStatus struct {
+	Plugins []jsonState `json:"plugins"`
+	Spool   *jsonSpool  `json:"spool"`
+}
+
+// jsonSpool is a node's spool in JSON.
+type jsonSpool struct {
+	Samples  uint64     `json:"samples"`
+	Bytes    uint64     `json:"bytes"`
+	Oldest   *time.Time `json:"oldest"`
+	Newest   *time.Time `json:"newest"`
+	Fetched  *time.Time `json:"fetched"`
+	Lost     uint64     `json:"lost"`
+	Damaged  uint64     `json:"damaged_bytes"`
+	Failures uint64     `json:"failures"`
+	Missed   uint64     `json:"missed"`
+}
+
+func jsonSpoolOf(s *munin.SpoolState) *jsonSpool {
+	if s == nil {
+		return nil
+	}
+	return &jsonSpool{
+		Samples: s.Samples, Bytes: s.Bytes, Oldest: stamp(s.Oldest), Newest: stamp(s.Newest), Fetched: stamp(s.Fetched),
+		Lost: s.Lost, Damaged: s.Damaged, Failures: s.Failures, Missed: s.Missed,
+	}
+}
+
 // stamp is a time in JSON, null for the zero time.
 func stamp(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -167,14 +208,53 @@ func stamp(t time.Time) *time.Time {
 	return &t
 }
 
-// printStates prints a line a plugin, and below one that fails why.
-func (p *program) printStates(states []munin.PluginState, now time.Time) error {
-	if len(states) == 0 {
-		fmt.Fprintln(p.stderr, "no plugin has run since the node was started")
-		return nil
-	}
+// printStatus prints a line a plugin, below them why one fails, and how the spool is.
+func (p *program) printStatus(status wire.NodeStatus, now time.Time) error {
 	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	if len(status.Plugins) == 0 {
+		fmt.Fprintln(p.stderr, "no plugin has run since the node was started")
+	} else {
+		writeStates(&b, status.Plugins, now)
+	}
+	if status.Spool != nil {
+		writeSpool(&b, status.Spool, now)
+	}
+	_, err := p.stdout.Write([]byte(b.String()))
+	return err
+}
+
+// writeSpool says what the spool holds, and what was lost of it.
+func writeSpool(b *strings.Builder, s *munin.SpoolState, now time.Time) {
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(b, "spool: %d samples in %.1f MB", s.Samples, float64(s.Bytes)/(1<<20))
+	if s.Samples > 0 {
+		fmt.Fprintf(b, ", the oldest %s, the newest %s", ago(s.Oldest, now), ago(s.Newest, now))
+	}
+	if s.Fetched.IsZero() {
+		b.WriteString("\n    no master has fetched it yet\n")
+	} else {
+		fmt.Fprintf(b, "\n    masters have what is older than %s\n", strings.TrimSuffix(ago(s.Fetched, now), " ago"))
+	}
+	for _, trouble := range []struct {
+		n    uint64
+		what string
+	}{
+		{s.Lost, "samples were lost before a master fetched them: see spool_keep and spool_size, and whether the disk was full"},
+		{s.Damaged, "bytes could not be read"},
+		{s.Failures, "runs since the start gave no sample"},
+		{s.Missed, "slots since the start passed while the plugin was still running, or waiting for its turn (sample_parallel)"},
+	} {
+		if trouble.n > 0 {
+			fmt.Fprintf(b, "    %d %s\n", trouble.n, trouble.what)
+		}
+	}
+}
+
+// writeStates writes a line a plugin, and below one that fails why.
+func writeStates(b *strings.Builder, states []munin.PluginState, now time.Time) {
+	table := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "PLUGIN\tSTATE\tLAST RUN\tTOOK\tEXIT\tLAST GOOD")
 	for _, s := range states {
 		state := "ok"
@@ -186,16 +266,14 @@ func (p *program) printStates(states []munin.PluginState, now time.Time) error {
 	_ = table.Flush() // A builder takes everything.
 	for _, s := range states {
 		if s.Failure != "" || s.Stderr != "" {
-			fmt.Fprintf(&b, "\n%s:\n", s.Plugin)
+			fmt.Fprintf(b, "\n%s:\n", s.Plugin)
 			for _, line := range []string{s.Failure, s.Stderr} {
 				if line != "" {
-					fmt.Fprintf(&b, "    %s\n", line)
+					fmt.Fprintf(b, "    %s\n", line)
 				}
 			}
 		}
 	}
-	_, err := p.stdout.Write([]byte(b.String()))
-	return err
 }
 
 // ago is the age of an instant for people, "never" for the zero time.

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // publicDir is a temporary folder that plugins can reach, whoever they run as.
@@ -61,16 +63,19 @@ func TestStatusSaysWhyAPluginIsMissing(t *testing.T) {
 	}
 
 	out, talk, code = verb(t, "status", "--address", d.addr, "--format", "json")
-	var list []struct {
-		Plugin, Verb, Failure, Stderr string
-		OK                            bool
-		ExitCode                      int `json:"exit_code"`
-		Ran, Good                     string
+	var said struct {
+		Plugins []struct {
+			Plugin, Verb, Failure, Stderr string
+			OK                            bool
+			ExitCode                      int `json:"exit_code"`
+			Ran, Good                     string
+		}
+		Spool *struct{}
 	}
-	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 1 || len(list) != 2 {
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 1 || len(said.Plugins) != 2 || said.Spool != nil {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, out, talk)
 	}
-	broken, good := list[0], list[1]
+	broken, good := said.Plugins[0], said.Plugins[1]
 	if broken.Plugin != "broken" || broken.OK || broken.ExitCode != 3 || broken.Verb != "fetch" || broken.Stderr != "no such table" || broken.Good == "" {
 		t.Errorf("broken: %+v", broken)
 	}
@@ -81,6 +86,28 @@ func TestStatusSaysWhyAPluginIsMissing(t *testing.T) {
 	if _, talk, code := verb(t, "status", "--address", d.addr); code != 1 || !strings.Contains(talk, "is the node running") {
 		t.Errorf("exit %d: %s", code, talk)
 	}
+}
+
+func TestStatusTellsOfTheSpool(t *testing.T) {
+	t.Parallel()
+	d := spoolNode(t, filepath.Join(t.TempDir(), "spool"), "native load\n")
+	awaitSamples(t, d.addr, 2)
+	out, talk, code := verb(t, "status", "--address", d.addr)
+	if code != 0 || !regexp.MustCompile(`\n\nspool: \d+ samples in 0\.\d MB, the oldest .* ago, the newest .*\n    no master has fetched it yet\n$`).MatchString(out) {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+	ask(t, d.addr, fmt.Sprintf("spoolfetch %d", time.Now().Unix()-2))
+	out, talk, code = verb(t, "status", "--address", d.addr, "--format", "json")
+	var said struct {
+		Spool struct {
+			Samples, Lost uint64
+			Fetched       *time.Time
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || said.Spool.Samples < 2 || said.Spool.Lost != 0 || said.Spool.Fetched == nil {
+		t.Errorf("exit %d, %v\n%s%s", code, err, out, talk)
+	}
+	d.stop(t)
 }
 
 func TestStatusAsksWhereTheConfigurationListens(t *testing.T) {

@@ -22,7 +22,7 @@ func askStatus(t *testing.T, status func(context.Context) []byte) (states []muni
 	if _, err := client.Cap(); err != nil {
 		t.Fatal(err)
 	}
-	states, known, err = client.Status()
+	answer, known, err := client.Status()
 	// Whatever came of it, the session is still in step.
 	if body, err := client.Fetch("load"); err != nil || string(body) != "load.value 0.10\n" {
 		t.Errorf("after status, load says %q, %v", body, err)
@@ -33,7 +33,7 @@ func askStatus(t *testing.T, status func(context.Context) []byte) (states []muni
 	if err := <-ended; err != nil {
 		t.Errorf("the session ended with %v", err)
 	}
-	return states, known, err
+	return answer.Plugins, known, err
 }
 
 func TestANodeTellsHowItsPluginsAre(t *testing.T) {
