@@ -18,7 +18,7 @@ func (s *session) explain(client *wire.Client, spooled bool) {
 	if s.known.mute || len(s.poll.Faults) == 0 && !spooled {
 		return
 	}
-	states, known, err := client.Status()
+	status, known, err := client.Status()
 	switch {
 	case !known && err == nil:
 		s.known.mute = true // Munin's own node is not asked again.
@@ -28,8 +28,8 @@ func (s *session) explain(client *wire.Client, spooled bool) {
 		s.known.mute = !errors.Is(err, wire.ErrHungUp)
 		return
 	}
-	for i := range states {
-		state := &states[i]
+	for i := range status.Plugins {
+		state := &status.Plugins[i]
 		if !state.Unhealthy() || !s.wants(state.Plugin) {
 			continue
 		}
