@@ -38,6 +38,9 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml":                    {"master/config"},
 	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node", "cmd/corbie-fleet"},
 	"github.com/gosnmp/gosnmp":           {"node/snmp"},
+	"github.com/coreos/go-oidc":          {"ui/access"},
+	"golang.org/x/oauth2":                {"ui/access"},
+	"golang.org/x/crypto":                {"ui/access"},
 	"os/exec":                            {"node/runner", "alerts/route", "master/transport", "storage/storagetest/engine"},
 }
 

@@ -16,6 +16,8 @@ import (
 var (
 	// ErrNotFound says that a host, graph or field is not known.
 	ErrNotFound = errors.New("not found")
+	// ErrExists says that a name is taken.
+	ErrExists = errors.New("there is one of that name already")
 	// ErrAmbiguous says that a short name fits more than one host.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrAway says that what keeps the samples is another program, and that it does not answer.

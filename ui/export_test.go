@@ -15,7 +15,7 @@ func (s *Server) Templates() map[string]struct {
 		"overview": OverviewPage{}, "problems": ProblemsPage{}, "capacity": CapacityPage{}, "host": HostPage{},
 		"graph": GraphPage{}, "trouble": TroublePage{}, "changes": ChangesPage{}, "search": SearchPage{}, "category": CategoryPage{},
 		"across": AcrossPage{}, "inventory": InventoryPage{}, "missing": MissingPage{}, "views": ViewsPage{}, "view": ViewPage{},
-		"kiosk": KioskPage{}, "keys": KeysPage{},
+		"kiosk": KioskPage{}, "keys": KeysPage{}, "login": LoginPage{}, "account": AccountPage{}, "audit": AuditPage{},
 	} {
 		out[name] = struct {
 			Template *template.Template

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"corbie/ui/access"
 )
 
 // maxForm is the largest form or document that is read, in bytes.
@@ -116,8 +118,11 @@ func (s *Server) program(p page) http.Handler {
 	})
 }
 
-// author is who a change is said to be from: the name that was given, or the address that it came from.
+// author is who a change is said to be from: who signed in, else the name that was given, or the address that it came from.
 func (s *Server) author(r *http.Request, given string) string {
+	if p := access.Of(r.Context()); p.Name != "" {
+		return p.Name
+	}
 	if given = strings.TrimSpace(given); given != "" {
 		return given
 	}

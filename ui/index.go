@@ -53,7 +53,13 @@ func (s *Server) index(ctx context.Context, f *fleet) (*listing, error) {
 			s.graphs.at = time.Time{} // a new master: look again soon
 		}
 	}
-	return &listing{fleet: f, entries: s.graphs.entries, kinds: s.graphs.kinds}, nil
+	l := &listing{fleet: f, entries: s.graphs.entries, kinds: s.graphs.kinds}
+	if p := f.viewer.person; len(p.Groups) > 0 || p.Role < munin.Viewer {
+		// Titles and labels of hosts that the reader must not see are no part of it either.
+		l.entries = slices.DeleteFunc(slices.Clone(l.entries), func(e munin.GraphEntry) bool { return !sees(p, e.Host) })
+		l.kinds = kindsOf(l.entries)
+	}
+	return l, nil
 }
 
 func (s *Server) readIndex(ctx context.Context, f *fleet) ([]munin.GraphEntry, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"corbie/munin"
+	"corbie/ui/access"
 )
 
 // Link is a step of the way to a page.
@@ -39,6 +40,11 @@ type Frame struct {
 	Here     string // address of this page, for forms that lead back
 	Query    string // in the search box
 	Feed     bool
+	// Bare leaves out what is wrong with the fleet.
+	Bare bool
+	// Person is who asks; without a name, SignIn says whether there is a way to sign in.
+	Person access.Person
+	SignIn bool
 }
 
 // frame begins a page.
@@ -49,19 +55,24 @@ func (s *Server) frame(r *http.Request, f *fleet, kind, title string, crumbs ...
 			refresh = min(refresh, every)
 		}
 	}
-	var notices []string
-	if s.opts.Notices != nil {
-		notices = s.opts.Notices()
-	}
 	here := r.URL.RequestURI()
 	if r.Method == http.MethodPost { // the answer to a form is no page to come back to
 		here = "/"
 	}
-	return Frame{
+	frame := Frame{
 		Here: here, Static: s.opts.Static, Theme: f.viewer.theme, ZoneName: zoneName(f.viewer.location), Zones: s.zones(f.viewer),
-		Notices: notices, Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
+		Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
 		Refresh: int(max(refresh, 10*time.Second) / time.Second), Version: s.opts.Version,
+		Person: f.viewer.person, Bare: f.viewer.person.Role < munin.Viewer,
 	}
+	if s.opts.Notices != nil && !frame.Bare {
+		frame.Notices = s.opts.Notices()
+	}
+	if s.guard != nil {
+		password, oidc := s.guard.Methods()
+		frame.SignIn = password || oidc
+	}
+	return frame
 }
 
 // Group is the hosts of one group path.

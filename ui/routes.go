@@ -8,7 +8,7 @@ import (
 )
 
 // routes says which page answers for which path.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { writeText(w, r, http.StatusOK, "ok\n") })
 	mux.HandleFunc("/readyz", s.ready)
@@ -24,7 +24,8 @@ func (s *Server) routes() http.Handler {
 		"/changes": s.changes, "/missing": s.missing, "/inventory": s.inventory, "/inventory.csv": s.inventory,
 		"/views": s.views, "/v/{view}": s.savedView, "/kiosk": s.kiosk, "/keys": s.keys, "/feed.atom": s.feed,
 		"/api/annotations": s.annotationsList,
-		"/":                s.elsewhere,
+		"/login":           s.login, "/login/oidc": s.beginOIDC, "/login/callback": s.finishOIDC, "/account": s.account, "/audit": s.audit,
+		"/": s.elsewhere,
 	} {
 		mux.Handle(path, s.reads(p))
 	}
@@ -34,6 +35,10 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("POST /views", s.change(s.saveView, false))
 	mux.Handle("POST /preferences", s.change(s.preferences, true))
 	mux.Handle("POST /api/annotations", s.program(s.annotationsAPI))
+	// Signing in and out needs no token: what comes from another site is refused, and nobody is anybody yet.
+	mux.Handle("POST /login", s.change(s.signIn, true))
+	mux.Handle("POST /logout", s.change(s.signOut, true))
+	mux.Handle("POST /account/end", s.change(s.endSession, false))
 	return mux
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"corbie/munin"
+	"corbie/ui/access"
 )
 
 // Catalog models what is known of hosts and of the graphs that they describe.
@@ -105,6 +106,8 @@ type Options struct {
 	URL string
 	// Static makes pages without forms and scripts, for a copy that is read without a master.
 	Static bool
+	// Access says who is let in; nil lets everybody do everything.
+	Access *Access
 	// Ready says why the master cannot do its work yet; nil when it can. Nil means always ready.
 	Ready func(ctx context.Context) error
 	// Notices says what is wrong with the master itself, for every page; nil: nothing ever is.
@@ -128,6 +131,7 @@ type Server struct {
 	forms   *forms
 	fleets  fleets
 	graphs  graphIndex
+	guard   *access.Guard // nil: everybody may do everything
 }
 
 // New parses the templates and builds the routes; it starts nothing.
@@ -141,6 +145,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Location == nil {
 		opts.Location = time.Local
 	}
+	opts.limited()
 	s := &Server{opts: opts, forms: newForms()}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
@@ -149,7 +154,12 @@ func New(opts Options) (*Server, error) {
 	if s.pages, err = parseTemplates(s.assets); err != nil {
 		return nil, err
 	}
-	s.handler = secure(compress(s.routes()))
+	mux := s.routes()
+	guarded, err := s.guarded(s.unlimited(mux))
+	if err != nil {
+		return nil, err
+	}
+	s.handler = secure(compress(guarded))
 	return s, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"corbie/ui/access"
 )
 
 // Cookies that hold how a reader wants pages to be. They say nothing of who it is.
@@ -18,11 +20,12 @@ type viewer struct {
 	location *time.Location
 	zone     string // as chosen; empty: the master's
 	theme    string // "light", "dark"; empty: as the reader's system is
+	person   access.Person
 }
 
 // viewer reads the cookies of a request; an address may name a zone and a theme too, and goes first.
 func (s *Server) viewer(r *http.Request) viewer {
-	v := viewer{location: s.opts.Location}
+	v := viewer{location: s.opts.Location, person: access.Of(r.Context())}
 	zone := r.FormValue("tz")
 	if zone == "" {
 		zone = cookie(r, zoneCookie)
@@ -58,7 +61,10 @@ func loadZone(name string) (*time.Location, bool) {
 }
 
 // key tells apart what readers with other wishes see.
-func (v viewer) key() string { return v.location.String() + " " + v.theme }
+func (v viewer) key() string {
+	p := v.person
+	return strings.Join(append([]string{v.location.String(), v.theme, p.Method, p.Name, p.Role.String()}, p.Groups...), "\x00")
+}
 
 // zoneName is what a browser calls a zone too.
 func zoneName(location *time.Location) string {

@@ -69,6 +69,7 @@ type app struct {
 	virtual   *virtual.Keeper
 	poller    *poll.Poller
 	jobs      *jobs.Runner
+	pages     *ui.Server
 	server    *http.Server
 	self      *self.Watch  // nil: the name is taken
 	running   atomic.Bool  // between the start and the stop of run
@@ -92,7 +93,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		return nil, err
 	}
 	a.closers = append(a.closers, release)
-	if a.listener, err = listen(ctx, conf.Listen); err != nil {
+	if a.listener, err = listen(ctx, conf.Listen, conf.ListenTLS, log); err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, closeListener(a.listener))
@@ -161,7 +162,9 @@ func (a *app) capacityJob() jobs.Job {
 
 func (a *app) newServer(metrics prometheus.Gatherer) error {
 	a.storeTags(a.conf)
-	pages, err := ui.New(ui.Options{
+	var err error
+	a.pages, err = ui.New(ui.Options{
+		Access:  &ui.Access{Sessions: a.catalog, Tokens: a.catalog, Journal: a.catalog, Settings: accessSettings(a.conf, a.pageURL())},
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
 		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, URL: a.conf.URL,
 		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
@@ -171,7 +174,7 @@ func (a *app) newServer(metrics prometheus.Gatherer) error {
 		return err
 	}
 	a.server = &http.Server{
-		Handler: pages, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
+		Handler: a.pages, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 	return nil
@@ -192,7 +195,7 @@ func (a *app) tags(id munin.HostID) []string {
 }
 
 // listen binds the pages' address, with advice where that is not possible.
-func listen(ctx context.Context, address string) (net.Listener, error) {
+func listen(ctx context.Context, address string, encrypted config.ListenTLS, log *slog.Logger) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("address %s is in use by another program: stop that one or choose another with --listen", address)
@@ -200,7 +203,14 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	return l, nil
+	if encrypted == (config.ListenTLS{}) {
+		return l, nil
+	}
+	over, err := listenTLS(l, encrypted, log)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return over, nil
 }
 
 func closeListener(l net.Listener) func() error {
@@ -216,6 +226,9 @@ func closeListener(l net.Listener) func() error {
 func (a *app) pageURL() string {
 	if a.conf.URL != "" {
 		return a.conf.URL
+	}
+	if a.conf.ListenTLS.Certificate != "" {
+		return "https://" + a.listener.Addr().String()
 	}
 	return "http://" + a.listener.Addr().String()
 }
@@ -342,6 +355,7 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) b
 	a.chronicle.reloaded(ctx, a.conf, conf)
 	a.conf = conf
 	a.storeTags(conf)
+	a.pages.Reload(accessSettings(conf, a.pageURL()))
 	a.poller.Reload(targets)
 	a.virtual.Reload(a.plans(conf))
 	logFindings(a.log, conf)

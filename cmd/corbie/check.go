@@ -44,6 +44,12 @@ func (p *program) check(ctx context.Context, host string) error {
 		}
 		return errors.New(plural(len(problems), "error", "errors") + " in the configuration")
 	}
+	if wrong := checkAccess(conf); len(wrong) > 0 {
+		for _, err := range wrong {
+			fmt.Fprintln(p.stderr, err)
+		}
+		return errors.New(plural(len(wrong), "error", "errors") + " in files that the configuration names")
+	}
 	for _, w := range conf.Warnings {
 		fmt.Fprintln(p.stderr, "warning:", w)
 	}

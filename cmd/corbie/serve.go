@@ -134,6 +134,7 @@ func warnOfRestart(log *slog.Logger, running, read *config.Config) {
 		same bool
 	}{
 		{"listen", running.Listen == read.Listen},
+		{"listen_tls", running.ListenTLS == read.ListenTLS},
 		{"url", running.URL == read.URL},
 		{"data", running.Data == read.Data},
 		{"concurrency", running.Concurrency == read.Concurrency},

@@ -27,7 +27,9 @@ import (
 type Config struct {
 	Name        string        // the file, as named in messages
 	Listen      string        // host:port of the pages
+	ListenTLS   ListenTLS     // how the pages are encrypted
 	Anonymous   bool          // pages may be served beyond loopback without sign-in
+	Access      Access        // who is let in to the pages
 	URL         string        // address of the pages as people reach them, without a slash at its end; may be empty
 	Data        string        // data folder; empty where the file does not say
 	Interval    time.Duration // between two polls, where nothing else is said
@@ -228,11 +230,13 @@ func (r *reader) read(text []byte) *Config {
 	store := &storageKeys{reader: r}
 	listenLine := 0
 	keys := map[string]func(*node){
-		"listen":   func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
-		"sign_in":  func(n *node) { c.Anonymous = r.word(n, "none") == "none" },
-		"url":      func(n *node) { c.URL = r.url(n) },
-		"data":     func(n *node) { c.Data = r.text(n) },
-		"interval": func(n *node) { parts.note(n, "interval"); c.Interval = r.duration(n, minInterval, maxInterval) },
+		"listen":     func(n *node) { listenLine = n.Line; c.Listen = r.listen(n, c.Listen) },
+		"listen_tls": func(n *node) { r.listenTLS(n, &c.ListenTLS) },
+		"access":     func(n *node) { r.access(n, &c.Access) },
+		"sign_in":    func(n *node) { c.Anonymous = r.word(n, "none") == "none" },
+		"url":        func(n *node) { c.URL = r.url(n) },
+		"data":       func(n *node) { c.Data = r.text(n) },
+		"interval":   func(n *node) { parts.note(n, "interval"); c.Interval = r.duration(n, minInterval, maxInterval) },
 		"silent_after": func(n *node) {
 			parts.note(n, "silent_after")
 			c.SilentAfter = r.duration(n, minInterval, munin.MaxRange)
@@ -262,6 +266,7 @@ func (r *reader) read(text []byte) *Config {
 	if err := c.CheckListen(c.Listen); err != nil {
 		r.problem(listenLine, "%v", err)
 	}
+	r.settleAccess(c)
 	c.Retention = keep.settle(r)
 	store.settle(c)
 	c.Timeouts = c.Timeouts.WithDefaults()
@@ -278,11 +283,11 @@ func (c *Config) CheckListen(address string) error {
 	if err != nil {
 		return fmt.Errorf("listen: %q is no address; write host:port", address)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || c.Anonymous {
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || c.Anonymous || c.Access.Guarded() || c.Access.anonymous {
 		return nil
 	}
 	return fmt.Errorf("listen: on %s everybody who reaches this machine can read all pages; "+
-		"listen on 127.0.0.1 behind a web server that asks for a password, or write \"sign_in: none\" if that is meant", address)
+		"say under access how people sign in (docs/access.md), listen on 127.0.0.1, or write \"sign_in: none\" if that is meant", address)
 }
 
 // MuninHosts are the hosts as the catalogue knows them.
