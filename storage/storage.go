@@ -38,6 +38,9 @@ type Options struct {
 	MaxBytes int64
 	// Window is how much older than now a sample may be when it comes; zero means a week.
 	Window time.Duration
+	// Progress is told how many files of the log of the last hours were read, of how many, while the store is opened: a million series take some
+	// seconds. Nil: nobody is.
+	Progress func(done, of int)
 	// Logger is told about refused samples and damage; nil drops it.
 	Logger *slog.Logger
 	// Registerer takes the metrics of the sample store; may be nil.
@@ -45,7 +48,7 @@ type Options struct {
 }
 
 func (o Options) series() series.Options {
-	return series.Options{Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Logger: o.Logger, Registerer: o.Registerer}
+	return series.Options{Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Progress: o.Progress, Logger: o.Logger, Registerer: o.Registerer}
 }
 
 // Samples is the store of all samples. Its methods may be called at the same time.

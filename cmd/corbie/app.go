@@ -79,7 +79,7 @@ type app struct {
 	closers   []func() error // run last first
 }
 
-// newApp opens and wires a master in one straight line: its order is the order of what needs what. It starts nothing, and
+// newApp opens and wires a master in one straight line: its order is the order of what needs what. It starts nothing that outlasts it, and
 // closes again what it opened when a later step fails.
 func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logger) (_ *app, err error) {
 	a := &app{log: log, conf: conf}
@@ -104,10 +104,15 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 		return nil, err
 	}
 	a.closers = append(a.closers, a.catalog.Close)
-	if a.samples, err = openSamples(dir, conf, log, registry); err != nil {
-		return nil, err
+	early := serveStarting(a.listener)
+	a.samples, err = openSamples(dir, conf, log, registry, early)
+	handed := early.stop(ctx)
+	if err != nil {
+		return nil, errors.Join(err, handed)
 	}
-	a.closers = append(a.closers, a.samples.Close)
+	if a.closers = append(a.closers, a.samples.Close); handed != nil {
+		return nil, handed
+	}
 	if a.acks, err = newAckBook(ctx, a.catalog); err != nil {
 		return nil, err
 	}

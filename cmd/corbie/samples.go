@@ -33,7 +33,7 @@ type samples struct {
 }
 
 // openSamples opens what the configuration says.
-func openSamples(dir string, conf *config.Config, log *slog.Logger, registry prometheus.Registerer) (*samples, error) {
+func openSamples(dir string, conf *config.Config, log *slog.Logger, registry prometheus.Registerer, early *starting) (*samples, error) {
 	s := &samples{}
 	var err error
 	if conf.Remote != nil {
@@ -48,7 +48,7 @@ func openSamples(dir string, conf *config.Config, log *slog.Logger, registry pro
 	}
 	s.embedded, err = storage.Open(dir, storage.Options{
 		Retention: conf.Retention.Raw, RetentionHour: conf.Retention.Hour, RetentionDay: conf.Retention.Day, MaxBytes: conf.Retention.Bytes,
-		Logger: log, Registerer: registry,
+		Progress: early.tell, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

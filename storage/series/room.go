@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/storage"
@@ -177,20 +178,37 @@ func (db *DB) openWhole(dir string, o *tsdb.Options) (*tsdb.DB, error) {
 	if err := db.freeLateLog(dir); err != nil {
 		return nil, err
 	}
-	opened, err := tsdb.Open(dir, quiet(db.log), db.metrics, o, nil)
+	opened, err := tsdb.Open(dir, telling(db.log, db.tellProgress()), db.metrics, o, nil)
 	if err == nil && db.metrics.repaired() {
 		if err := closeTSDB(opened); err != nil {
 			db.log.Warn("the sample store did not close well after its repair", "err", err)
 		}
 		db.metrics.unregister()
 		dropSnapshots(dir)
-		opened, err = tsdb.Open(dir, quiet(db.log), db.metrics, o, nil)
+		opened, err = tsdb.Open(dir, telling(db.log, db.tellProgress()), db.metrics, o, nil)
 	}
 	if err != nil {
 		db.metrics.unregister()
 		return nil, err
 	}
 	return opened, nil
+}
+
+// progressEvery is how often the log says how far an open has come.
+const progressEvery = 5 * time.Second
+
+// tellProgress takes how far reading the TSDB's log has come: for the caller each time, for the log now and then.
+func (db *DB) tellProgress() func(done, of int) {
+	said := time.Now()
+	return func(done, of int) {
+		if db.opts.Progress != nil {
+			db.opts.Progress(done, of)
+		}
+		if time.Since(said) >= progressEvery {
+			said = time.Now()
+			db.log.Info("reading the log of the last hours", "file", done, "of", of)
+		}
+	}
 }
 
 // undoRepair puts back what a repair of a log had moved away when it was interrupted, so that the next one finds it.

@@ -60,6 +60,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer takes the TSDB's own metrics; may be nil.
 	Registerer prometheus.Registerer
+	// Progress is told how many files of the log of how many were read, while the store is opened; nil: nobody is.
+	Progress func(done, of int)
 	// Reserve is how many bytes of the disk must be free for samples to be stored; zero means 16 MB.
 	Reserve int64
 	// Work is how often the TSDB looks for work of its own; zero means 5 minutes.
