@@ -48,7 +48,11 @@ func (p *program) explain(ctx context.Context, conf *config.Config, name string)
 		}
 		t.add(key, value, from)
 	}
-	add("interval", munin.FormatDuration(host.Interval))
+	if host.Schedule != nil {
+		add("schedule", host.Schedule.String())
+	} else {
+		add("interval", munin.FormatDuration(host.Interval))
+	}
 	add("silent_after", munin.FormatDuration(host.SilentAfter))
 	explainSessions(host, add)
 	for _, s := range tags {

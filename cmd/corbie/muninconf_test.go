@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"corbie/master/config"
 	"corbie/munin"
 	"corbie/storage/catalog"
 )
@@ -95,8 +96,12 @@ func muninView(t *testing.T, dir, conf string, uid, gid int) []string {
 }
 
 // ourView is the same from the catalogue of a master that has polled every host.
-func ourView(t *testing.T, data string) []string {
+func ourView(t *testing.T, data, conf string) []string {
 	t.Helper()
+	read, err := config.LoadMunin(config.Flags{MuninConf: conf})
+	if err != nil {
+		t.Fatal(err)
+	}
 	cat, err := catalog.OpenReadOnly(filepath.Join(data, catalogFile), catalog.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -113,23 +118,37 @@ func ourView(t *testing.T, data string) []string {
 			t.Fatal(err)
 		}
 		for i := range graphs {
-			lines = append(lines, viewGraph(h.ID, &graphs[i])...)
+			lines = append(lines, viewGraph(read, h.ID, &graphs[i])...)
 		}
 	}
 	slices.Sort(lines)
 	return lines
 }
 
-func viewGraph(host munin.HostID, g *munin.Graph) []string {
-	path := location(munin.SeriesID{Host: host, Graph: g.Name})
-	lines := []string{strings.Join([]string{"graph", path, g.Title, g.Category}, "\t")}
+func viewGraph(conf *config.Config, host munin.HostID, g *munin.Graph) []string {
+	id := munin.SeriesID{Host: host, Graph: g.Name}
+	path := location(id)
+	var told []string
+	for i := range conf.Receivers {
+		if r := &conf.Receivers[i]; conf.Tells(r, id) {
+			told = append(told, r.Name)
+		}
+	}
+	slices.Sort(told)
+	lines := []string{strings.Join([]string{"graph", path, g.Title, g.Category, g.Args, strings.Join(told, " ")}, "\t")}
 	for i := range g.Fields {
 		f := &g.Fields[i]
 		var from []string
 		for _, source := range f.From {
 			from = append(from, location(source.ID))
 		}
-		lines = append(lines, strings.Join([]string{"field", path, f.Name, f.Label, f.Warning.String(), f.Critical.String(), strings.Join(from, " ")}, "\t"))
+		patience := ""
+		if f.UnknownLimit > 0 && !(f.Warning.IsZero() && f.Critical.IsZero()) {
+			patience = strconv.Itoa(f.UnknownLimit)
+		}
+		lines = append(lines, strings.Join([]string{
+			"field", path, f.Name, f.Label, f.Warning.String(), f.Critical.String(), strings.Join(from, " "), patience,
+		}, "\t"))
 	}
 	return lines
 }
@@ -143,7 +162,7 @@ func location(id munin.SeriesID) string {
 	return path
 }
 
-// A real munin.conf gives the same hosts, graphs, fields and levels here as in Debian's Munin.
+// A real munin.conf gives the same hosts, graphs, fields, levels and contacts here as in Debian's Munin.
 func TestAMuninConfMeansTheSameAsInMunin(t *testing.T) {
 	needPeer(t, muninUpdate, "perl")
 	uid, gid := account(t)
@@ -155,9 +174,11 @@ func TestAMuninConfMeansTheSameAsInMunin(t *testing.T) {
 	p.waitFor(t, "listening")
 	eventually(t, "all hosts, and the virtual one after them, were polled", func() bool {
 		out := mustCorbie(t, "hosts", "--data", data, "--format", "text")
-		return strings.Count(out, "  ok") == 4 && strings.Contains(mustCorbie(t, "graphs", "Totals", "--data", data), "three")
+		return strings.Count(out, "  ok") == 4 && slices.ContainsFunc(ourView(t, data, conf), func(line string) bool {
+			return strings.HasPrefix(line, "field\tweb/Totals/sum\t") && strings.Contains(line, "www3.example.com/load/load")
+		})
 	})
-	ours := ourView(t, data)
+	ours := ourView(t, data, conf)
 	hosts := make(map[string]bool)
 	for _, line := range theirs {
 		words := strings.Split(line, "\t")
@@ -173,6 +194,11 @@ func TestAMuninConfMeansTheSameAsInMunin(t *testing.T) {
 	}
 	if len(theirs) < 300 || len(hosts) < 5 {
 		t.Errorf("only %d things were compared, on %d hosts", len(theirs), len(hosts))
+	}
+	for _, end := range []string{"\tops pager", "\tops", "\t", "\t5"} { // contacts of all kinds, and an unknown_limit
+		if !slices.ContainsFunc(theirs, func(line string) bool { return strings.HasSuffix(line, end) }) {
+			t.Errorf("nothing that ends with %q was compared", end)
+		}
 	}
 	t.Logf("%d graphs and fields are the same", len(theirs))
 }

@@ -168,11 +168,24 @@ func (r *reader) entries(n *node, where string) []entry {
 	return list
 }
 
+// belongs says under which other section a key is written.
+func belongs(key, where string) string {
+	switch {
+	case strings.HasPrefix(where, "graphs") && slices.Contains(levelAttrs(), key):
+		return "it is an attribute of fields; write it under \"levels\", with match: HOST:GRAPH.FIELD"
+	case strings.HasPrefix(where, "levels") && slices.Contains(graphAttrs(), key):
+		return "it is an attribute of graphs; write it under \"graphs\", with match: HOST:GRAPH"
+	}
+	return ""
+}
+
 // mapping calls the function of each key; a key without a function is an error.
 func (r *reader) mapping(n *node, where string, keys map[string]func(*node)) {
 	for _, e := range r.entries(n, where) {
 		read, known := keys[e.key.Value]
 		switch {
+		case !known && belongs(e.key.Value, where) != "":
+			r.problem(e.key.Line, "%q%s: %s", short(e.key.Value), in(where), belongs(e.key.Value, where))
 		case !known:
 			r.problem(e.key.Line, "unknown key %q%s%s", short(e.key.Value), in(where), nearest(e.key.Value, keys))
 		case isNull(e.value) && where == "" && slices.Contains([]string{"groups", "hosts", "levels", "receivers", "roles", "graphs"}, e.key.Value):
@@ -324,6 +337,8 @@ func (r *reader) duration(n *node, low, high time.Duration) time.Duration {
 	}
 	d, err := munin.ParseDuration(value)
 	switch {
+	case err != nil && (strings.HasPrefix(value, "@") || len(strings.Fields(value)) == 5):
+		r.problem(n.Line, "%q is a schedule as cron has it: write it under \"schedule\" of a group, role or host, instead of \"interval\"", short(value))
 	case err != nil:
 		r.problem(n.Line, "%v", err)
 	case d < low || d > high:

@@ -160,3 +160,23 @@ func TestFilesOfHostsAndTargets(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAKeyInTheWrongSectionSaysWhereItBelongs(t *testing.T) {
+	_, err := config.Parse("corbie.yml", []byte(`interval: "*/5 * * * *"
+graphs:
+  - {match: "*:df", colour: ff0000}
+levels:
+  - {match: "df.*", graph_title: x}
+`), config.Flags{})
+	want := []string{
+		`corbie.yml:1: "*/5 * * * *" is a schedule as cron has it: write it under "schedule" of a group`,
+		`corbie.yml:3: "colour" in graphs, entry 1: it is an attribute of fields; write it under "levels"`,
+		`corbie.yml:5: "graph_title" in levels, entry 1: it is an attribute of graphs; write it under "graphs"`,
+	}
+	got := config.Problems(err)
+	for i, text := range want {
+		if i >= len(got) || !strings.HasPrefix(got[i], text) {
+			t.Errorf("want %s, got %q", text, got)
+		}
+	}
+}

@@ -84,8 +84,12 @@ func (inv *inventory) targetFile(r *reader, base *rawHost, at Place) {
 				}
 			},
 		})
+		if name := labels["host"]; name != nil && len(targets) > 1 {
+			r.problem(name.Line, "labels: host names one target only, and there are more in this list")
+			continue
+		}
 		for _, target := range targets {
-			if raw, ok := r.target(target, base, labels, len(targets) == 1); ok {
+			if raw, ok := r.target(target, base, labels); ok {
 				inv.add(&raw)
 			}
 		}
@@ -94,7 +98,7 @@ func (inv *inventory) targetFile(r *reader, base *rawHost, at Place) {
 
 // target makes a host of one address. The labels group, host and node_name say what they say of a host; others become
 // tags, "name=value", but those that begin with two underscores.
-func (r *reader) target(n *node, base *rawHost, labels map[string]*node, alone bool) (rawHost, bool) {
+func (r *reader) target(n *node, base *rawHost, labels map[string]*node) (rawHost, bool) {
 	before := len(r.problems)
 	h := *base
 	h.at = r.at(n.Line)
@@ -112,10 +116,8 @@ func (r *reader) target(n *node, base *rawHost, labels map[string]*node, alone b
 			h.group = r.groupPath(value.Line, r.text(value))
 		case name == "node_name":
 			h.nodeName = r.nodeName(value)
-		case name == "host" && alone:
-			h.name = r.text(value)
 		case name == "host":
-			r.problem(value.Line, "labels: host names one target only, and there are more in this list")
+			h.name = r.text(value)
 		default:
 			if tag := r.text(value); tag != "" {
 				h.tags = append(h.tags, munin.CleanText(name+"="+tag))

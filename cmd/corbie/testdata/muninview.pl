@@ -1,5 +1,5 @@
 # Prints what Munin makes of a munin.conf and of what munin-update has polled: hosts, graphs, fields, where borrowed values
-# come from, and the levels that munin-limits would judge by. One line for each, words separated by tabs.
+# come from, the levels that munin-limits would judge by, and whom it would tell. One line for each, words separated by tabs.
 use strict;
 use warnings;
 use Munin::Master::Utils;
@@ -21,6 +21,14 @@ sub where {
     return defined $node ? join('/', @{munin_get_node_loc($node)}) : 'nowhere';
 }
 
+# Whom munin-limits tells of a graph: those that contacts names, or all that have a command.
+sub contacts {
+    my ($node) = @_;
+    my @all = grep { defined $config->{'contact'}{$_}{'command'} } grep { !/^#%#/ } keys %{$config->{'contact'}};
+    my %named = map { $_ => 1 } split(/\s+/, munin_get($node, 'contacts', join(' ', @all)));
+    return join(' ', sort grep { $named{$_} } @all);
+}
+
 sub field {
     my ($service, $item) = @_;
     my ($name, $path) = split(/=/, $item, 2);
@@ -34,24 +42,26 @@ sub field {
     if (defined $node->{'stack'}) {
         for my $part (split(' ', $node->{'stack'})) {
             my ($alias) = split(/=/, $part);
-            print join("\t", 'field', join('/', @{munin_get_node_loc($service)}), $alias, $alias, '', '', where($service, $part)), "\n";
+            print join("\t", 'field', join('/', @{munin_get_node_loc($service)}), $alias, $alias, '', '', where($service, $part), ''), "\n";
         }
         return;
     }
-    my ($warning, $critical) = ('', '');
+    my ($warning, $critical, $patience) = ('', '', '');
     if ($limited{"$service"} && !defined $path) {
         $warning = munin_get($node, 'warning', '');
         $critical = munin_get($node, 'critical', '');
+        $patience = munin_get($node, 'unknown_limit', '') if $warning ne '' or $critical ne '';
     }
     my $label = defined $node->{'label'} ? $node->{'label'} : $name;
-    print join("\t", 'field', join('/', @{munin_get_node_loc($service)}), $name, $label, $warning, $critical, join(' ', @from)), "\n";
+    print join("\t", 'field', join('/', @{munin_get_node_loc($service)}), $name, $label, $warning, $critical, join(' ', @from), $patience), "\n";
 }
 
 sub walk {
     my ($node) = @_;
     if (defined $node->{'graph_title'}) {
         my $category = munin_get($node, 'graph_category', 'other');
-        print join("\t", 'graph', join('/', @{munin_get_node_loc($node)}), $node->{'graph_title'}, lc $category), "\n";
+        print join("\t", 'graph', join('/', @{munin_get_node_loc($node)}), $node->{'graph_title'}, lc $category,
+            munin_get($node, 'graph_args', ''), contacts($node)), "\n";
         my %seen;
         for my $item (@{munin_get_field_order($node)}) {
             (my $name = $item) =~ s/^-|=.*//g;
