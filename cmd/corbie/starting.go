@@ -83,7 +83,9 @@ func (s *starting) stop(ctx context.Context) error {
 	if err := s.listener.SetDeadline(time.Unix(1, 0)); err != nil {
 		return fmt.Errorf("hand the pages over: %w", err)
 	}
-	<-s.served
+	if err := <-s.served; !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("answer while starting: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
