@@ -205,10 +205,21 @@ func (p *Poller) poll(ctx context.Context, target Target, first time.Duration, t
 			continue
 		case <-timer.C:
 		}
-		p.once(ctx, target, next, &memory)
+		aside(func() { p.once(ctx, target, next, &memory) })
 		next = p.nextSlot(ctx, s, next, target.Host)
 		timer.Reset(time.Until(next))
 	}
+}
+
+// aside runs a poll in a goroutine of its own and waits for it. The stack that a session needs is then there for as
+// long as the session is, and not kept by every host until its next one.
+func aside(poll func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		poll()
+	}()
+	<-done
 }
 
 // nextSlot is when the host is polled again after the poll of a slot. Slots that passed meanwhile are counted.

@@ -135,9 +135,11 @@ func (c *Catalog) recordOne(ctx context.Context, tx *sql.Tx, p *munin.Poll) erro
 	if err != nil {
 		return err
 	}
-	todo, err := diff(p, known.graphs)
-	if err != nil {
-		return err
+	var todo changes
+	if p.Described == 0 || p.Described != known.described {
+		if todo, err = diff(p, known.graphs); err != nil {
+			return err
+		}
 	}
 	if err := writeGraphs(ctx, tx, id, p, todo); err != nil {
 		return err
