@@ -14,17 +14,18 @@ import (
 const (
 	maxRPNTokens  = 500
 	maxRPNDepth   = 500
-	maxRPNWindows = 4 // TREND and TRENDNAN, which cost a pass over their window at every step
+	maxRPNWindows = 4  // TREND, PREDICT and their kin, which cost a pass over their window at every step
+	maxRPNShifts  = 16 // windows of one PREDICT
 )
 
 // CDEF is a field's cdef, compiled: rrdtool's reverse Polish notation over the fields of one graph. It is
 // immutable and may be used by many goroutines.
 //
 // Known are + - * / % ADDNAN MIN MAX MINNAN MAXNAN LIMIT LT LE GT GE EQ NE UN ISINF IF SIN COS ATAN ATAN2 LOG
-// EXP SQRT FLOOR CEIL ABS POW DEG2RAD RAD2DEG AVG MEDIAN STDEV SMIN SMAX PERCENT SORT REV DUP POP EXC DEPTH
-// COPY INDEX ROLL UNKN INF NEGINF PREV PREV(name) COUNT TIME LTIME NOW STEPWIDTH TREND TRENDNAN. PREDICT and
-// its kin, and NEWDAY and its kin, are not. The count before an operator over a set, as in "a,b,2,AVG", has to
-// be a plain number, so that a cdef that compiles can no longer fail half-way.
+// EXP SQRT FLOOR CEIL ROUND ABS POW DEG2RAD RAD2DEG AVG MEDIAN STDEV SMIN SMAX PERCENT SORT REV DUP POP EXC DEPTH
+// COPY INDEX ROLL UNKN INF NEGINF PREV PREV(name) COUNT TIME LTIME NOW STEPWIDTH NEWDAY NEWWEEK NEWMONTH NEWYEAR
+// TREND TRENDNAN PREDICT PREDICTSIGMA PREDICTPERC. The count before an operator over a set, as in "a,b,2,AVG", has to
+// be a plain number, so that a cdef that compiles can no longer fail half-way. A week begins on Monday.
 type CDEF struct {
 	text   string
 	tokens []rpnToken
@@ -69,8 +70,19 @@ const (
 	rpnLocalTime
 	rpnNow
 	rpnStepWidth
+	rpnBegins // NEWDAY and its kin
 	rpnTrend
 	rpnTrendNaN
+	rpnPredict
+)
+
+// predictKind is what a PREDICT makes of the values that it finds.
+type predictKind int
+
+const (
+	predictMean predictKind = iota
+	predictDeviation
+	predictPercentile
 )
 
 type rpnToken struct {
@@ -85,6 +97,11 @@ type rpnToken struct {
 	choice func(a, b, c float64) float64
 	set    func(values []float64) float64
 	order  func(values []float64)
+	begins func(now, before time.Time) bool
+	// Of a PREDICT: the shifts in seconds, what is made of the values found, and the percentage.
+	shifts  []float64
+	predict predictKind
+	percent float64
 }
 
 // CompileCDEF checks a cdef and makes it ready to be evaluated. Names of fields are sanitised as those of the
@@ -120,11 +137,8 @@ func (c *CDEF) token(word string, operators map[string]rpnToken) (rpnToken, erro
 		token.text = word
 		return token, nil
 	}
-	switch word {
-	case "":
+	if word == "" {
 		return rpnToken{}, errors.New("there is nothing between two commas, or at an end")
-	case "PREDICT", "PREDICTSIGMA", "PREDICTPERC", "NEWDAY", "NEWWEEK", "NEWMONTH", "NEWYEAR":
-		return rpnToken{}, fmt.Errorf("%s is not supported", word)
 	}
 	if strings.IndexByte("0123456789.+-", word[0]) >= 0 && !strings.ContainsAny(word, "xXpP_") {
 		if v, err := strconv.ParseFloat(word, 64); err == nil && !math.IsNaN(v) && !math.IsInf(v, 0) {
@@ -170,16 +184,15 @@ func (c *CDEF) check() error {
 	windows := 0
 	for i := range c.tokens {
 		token := &c.tokens[i]
-		if token.kind == rpnTrend || token.kind == rpnTrendNaN {
+		if token.windowed() {
 			if windows++; windows > maxRPNWindows {
-				return fmt.Errorf("more than %d times TREND", maxRPNWindows)
+				return fmt.Errorf("more than %d times TREND or PREDICT", maxRPNWindows)
 			}
-			if i < 2 || c.tokens[i-2].kind != rpnField || c.tokens[i-1].kind != rpnNumber {
-				return fmt.Errorf("%s wants a field name and a number of seconds just before it", token.text)
-			}
-			token.field, token.number = c.tokens[i-2].field, c.tokens[i-1].number
 		}
-		var err error
+		err := token.bind(c.tokens[:i])
+		if err != nil {
+			return err
+		}
 		if stack, err = token.apply(stack); err != nil {
 			return fmt.Errorf("%s (part %d) %w", token.text, i+1, err)
 		}
@@ -192,6 +205,82 @@ func (c *CDEF) check() error {
 		return fmt.Errorf("it leaves %d values instead of one; is an operator missing?", len(stack))
 	}
 	return nil
+}
+
+func (t *rpnToken) windowed() bool {
+	return t.kind == rpnTrend || t.kind == rpnTrendNaN || t.kind == rpnPredict
+}
+
+// bind takes from the tokens before it what a TREND or PREDICT has to know before evaluation.
+func (t *rpnToken) bind(before []rpnToken) error {
+	n := len(before)
+	if t.kind == rpnPredict {
+		return t.bindPredict(before)
+	}
+	if !t.windowed() {
+		return nil
+	}
+	if n < 2 || before[n-2].kind != rpnField || before[n-1].kind != rpnNumber {
+		return fmt.Errorf("%s wants a field name and a number of seconds just before it", t.text)
+	}
+	t.field, t.number = before[n-2].field, before[n-1].number
+	return nil
+}
+
+// bindPredict reads "shift,shift,…,n,window,x,PREDICT", or with a negative n the one shift whose multiples are meant.
+// PREDICTPERC has a percentage before x.
+func (t *rpnToken) bindPredict(before []rpnToken) error {
+	numbers := 0 // how many plain numbers stand before the name
+	for i := len(before) - 2; i >= 0 && before[i].kind == rpnNumber; i-- {
+		numbers++
+	}
+	at := len(before) - 2
+	next := func() float64 {
+		at--
+		return before[at+1].number
+	}
+	least := 3
+	if t.predict == predictPercentile {
+		least = 4
+	}
+	usage := fmt.Errorf("%s wants shifts, how many they are, a window in seconds and a field name just before it, all plain numbers but the name", t.text)
+	if numbers < least || before[len(before)-1].kind != rpnField {
+		return usage
+	}
+	t.field = before[len(before)-1].field
+	if t.predict == predictPercentile {
+		t.percent = next()
+	}
+	t.number = next()
+	count := next()
+	given := max(int(count), 1)
+	if math.Abs(t.percent) > 100 || count == 0 || count != math.Trunc(count) || given > numbers-least+1 {
+		return usage
+	}
+	if math.Abs(count) > maxRPNShifts {
+		return fmt.Errorf("%s of more than %d shifts", t.text, maxRPNShifts)
+	}
+	t.count = least + given
+	t.shifts = nil
+	for range given {
+		t.shifts = append(t.shifts, next())
+	}
+	if count < 0 {
+		t.multiply(int(-count))
+	}
+	if slices.Min(t.shifts) < 0 {
+		return usage
+	}
+	return nil
+}
+
+// multiply makes of the one shift its multiples from 0.
+func (t *rpnToken) multiply(times int) {
+	shift := t.shifts[0]
+	t.shifts = t.shifts[:0]
+	for i := range times {
+		t.shifts = append(t.shifts, shift*float64(i))
+	}
 }
 
 // apply does to the operands what evaluation will do to the values.
@@ -239,6 +328,8 @@ func (t *rpnToken) arity() (takes, gives int) {
 	switch t.kind {
 	case rpnUnary:
 		return 1, 1
+	case rpnPredict:
+		return t.count, 1
 	case rpnBinary, rpnTrend, rpnTrendNaN:
 		return 2, 1
 	case rpnChoice:

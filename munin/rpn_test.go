@@ -185,6 +185,50 @@ func TestEveryOperatorGivesWhatRrdtoolGives(t *testing.T) {
 	}
 }
 
+func TestPredictionsAndCalendarAreAsRrdtoolHasThem(t *testing.T) {
+	a := make([]float64, 390) // from Sunday to Monday
+	for i := range a {
+		if a[i] = 100 + 50*math.Sin(float64(i)/17) + float64(i*7919%13); i%40 == 11 {
+			a[i] = math.NaN()
+		}
+	}
+	d := newDataset(t, map[string][]float64{"a": a})
+	for _, expression := range []string{
+		"7200,3600,2,900,a,PREDICT", "3600,-3,600,a,PREDICT", "3600,-3,0,a,PREDICT", "86400,1,1800,a,PREDICT",
+		"86400,-2,1800,a,PREDICTSIGMA", "7200,1,0,a,PREDICTSIGMA", "7200,3600,2,900,50,a,PREDICTPERC",
+		"7200,3600,2,900,0,a,PREDICTPERC", "7200,3600,2,900,100,a,PREDICTPERC", "7200,3600,2,900,95,a,PREDICTPERC",
+		"7200,-4,900,-95,a,PREDICTPERC", "NEWDAY,a,POP", "NEWMONTH,a,POP", "NEWYEAR,a,POP",
+	} {
+		c, err := munin.CompileCDEF(expression)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		got, err := c.Eval(d.input())
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		want := d.xport(t, expression)
+		// At the last step rrdtool reads behind the end of its values.
+		if n := len(got) - 1; !sameAs(got[:n], want[:n]) {
+			t.Errorf("%s\n gives %v\n want  %v", expression, got, want)
+		}
+	}
+	c, err := munin.CompileCDEF("NEWWEEK,TIME,*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Eval(d.input())
+	if err != nil {
+		t.Fatal(err)
+	}
+	monday := float64(time.Date(2001, 9, 10, 0, 0, 0, 0, time.UTC).Unix())
+	if begun := slices.DeleteFunc(got, func(v float64) bool { return v == 0 }); !slices.Equal(begun, []float64{monday}) {
+		t.Errorf("weeks begin at %v, want only Monday, %v", begun, monday)
+	}
+}
+
 // rrdtool 1.7.2 rolls other elements than its manual says and rounds pi to eight digits; the manual is followed.
 func TestRollAndAnglesAreAsTheManualSays(t *testing.T) {
 	f := func(expression string, want float64) {
@@ -239,8 +283,12 @@ func TestABadCdefIsRefusedWithTheTokenAtFault(t *testing.T) {
 	f("a,ROLL", "plain number")
 	f("a,2,1,ROLL", "needs 4 values")
 	f("a,1e9,COPY", "cannot take 1e+09")
-	f("86400,-7,1800,a,PREDICT", "PREDICT is not supported")
-	f("a,NEWDAY,*", "NEWDAY is not supported")
+	f("86400,-7,1800,3,PREDICT", "PREDICT wants shifts")
+	f("86400,b,1800,a,PREDICT", "PREDICT wants shifts")
+	f("86400,2,1800,a,PREDICT", "PREDICT wants shifts")
+	f("-86400,1,1800,a,PREDICT", "PREDICT wants shifts")
+	f("86400,1,1800,101,a,PREDICTPERC", "PREDICTPERC wants shifts")
+	f("86400,-17,1800,a,PREDICT", "more than 16 shifts")
 	f("a,b,+,600,TREND", "TREND wants a field name and a number of seconds")
 	f("a,b;rm,+", "neither an operator, a number nor a field name")
 	f("a,PREV(b,+", "neither an operator")
@@ -301,6 +349,7 @@ func FuzzACdefThatCompilesAlsoEvaluates(f *testing.F) {
 	for _, seed := range []string{
 		"a,8,*", "a,b,+,2,/", "a,UN,0,a,IF", "a,PREV,ADDNAN", "a,b,2,AVG", "a,600,TREND", "a,b,3,4,4,2,ROLL,+,+,+",
 		"a,b,c,3,SORT,POP,POP", "a,50,1,PERCENT", "a,1,COPY,+", "COUNT,TIME,+", "a,DEPTH,INDEX", ",", "a,1e308,1e308,*,TRENDNAN",
+		"7200,3600,2,900,95,a,PREDICTPERC", "86400,-7,1800,a,PREDICT", "NEWDAY,NEWWEEK,+,a,*", "1e300,1,1e300,a,PREDICTSIGMA",
 	} {
 		f.Add(seed)
 	}

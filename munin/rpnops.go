@@ -48,6 +48,9 @@ func (r *rpnRun) do(t *rpnToken) {
 	case rpnTrend, rpnTrendNaN:
 		r.take(2)
 		r.push(r.trend(t))
+	case rpnPredict:
+		r.take(t.count)
+		r.push(r.predict(t))
 	case rpnOrder, rpnDup, rpnPop, rpnExchange, rpnDepth, rpnCopy, rpnIndex, rpnRoll:
 		r.shuffle(t)
 	default:
@@ -101,6 +104,9 @@ func (r *rpnRun) special(t *rpnToken) float64 {
 		return float64(r.in.Now.Unix())
 	case rpnStepWidth:
 		return r.in.Step.Seconds()
+	case rpnBegins:
+		at = at.In(r.in.Start.Location())
+		return truth(t.begins(at, at.Add(-r.in.Step)))
 	default:
 		return seconds
 	}
@@ -124,6 +130,49 @@ func (r *rpnRun) trend(t *rpnToken) float64 {
 		return math.NaN()
 	}
 	return average(values)
+}
+
+// predict makes one number of the known values in windows that each lie a shift back. A window ends, as rrdtool has it,
+// one step later than its shift says, and the first two steps of a picture are in none.
+func (r *rpnRun) predict(t *rpnToken) float64 {
+	values, step := r.fields[t.field], r.in.Step.Seconds()
+	window := math.Ceil(t.number / step)
+	var found []float64
+	for _, shift := range t.shifts {
+		back := math.Ceil(shift / step)
+		for i := 0.0; i <= window && back+i < float64(r.step); i++ {
+			at := r.step + 1 - int(back+i)
+			if at < len(values) && !math.IsNaN(values[at]) {
+				found = append(found, values[at])
+			}
+		}
+	}
+	switch t.predict {
+	case predictDeviation:
+		return deviation(found)
+	case predictPercentile:
+		return quantile(found, t.percent/100)
+	case predictMean:
+	}
+	return average(found)
+}
+
+// quantile lies between the two nearest values; a negative part takes the nearest itself.
+func quantile(values []float64, part float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(values)
+	at := part * float64(len(values)-1)
+	if part < 0 {
+		return values[int(math.Round(-at))]
+	}
+	low := int(at)
+	v := values[low]
+	if rest := at - float64(low); rest > 0 {
+		v += rest * (values[low+1] - v)
+	}
+	return v
 }
 
 // rotate moves the last by values to the front, or with a negative by the first ones to the end.
@@ -271,12 +320,24 @@ func rpnOperators() map[string]rpnToken {
 		"PREV":   {kind: rpnPrevious}, "COUNT": {kind: rpnStepNumber}, "TIME": {kind: rpnTime},
 		"LTIME": {kind: rpnLocalTime}, "NOW": {kind: rpnNow}, "STEPWIDTH": {kind: rpnStepWidth},
 		"TREND": {kind: rpnTrend}, "TRENDNAN": {kind: rpnTrendNaN},
+		"PREDICT": {kind: rpnPredict}, "PREDICTSIGMA": {kind: rpnPredict, predict: predictDeviation},
+		"PREDICTPERC": {kind: rpnPredict, predict: predictPercentile},
+	}
+	for name, f := range map[string]func(now, before time.Time) bool{
+		"NEWDAY": func(now, before time.Time) bool { return now.Day() != before.Day() },
+		"NEWWEEK": func(now, before time.Time) bool {
+			return now.Weekday() == time.Monday && before.Weekday() != time.Monday
+		},
+		"NEWMONTH": func(now, before time.Time) bool { return now.Month() != before.Month() },
+		"NEWYEAR":  func(now, before time.Time) bool { return now.Year() != before.Year() },
+	} {
+		table[name] = rpnToken{kind: rpnBegins, begins: f}
 	}
 	for name, f := range map[string]func(a float64) float64{
 		"UN":    func(a float64) float64 { return truth(math.IsNaN(a)) },
 		"ISINF": func(a float64) float64 { return truth(math.IsInf(a, 0)) },
 		"SIN":   math.Sin, "COS": math.Cos, "ATAN": math.Atan, "LOG": math.Log, "EXP": math.Exp, "SQRT": math.Sqrt,
-		"FLOOR": math.Floor, "CEIL": math.Ceil, "ABS": math.Abs,
+		"FLOOR": math.Floor, "CEIL": math.Ceil, "ROUND": math.Round, "ABS": math.Abs,
 		"DEG2RAD": func(a float64) float64 { return a * math.Pi / 180 },
 		"RAD2DEG": func(a float64) float64 { return a * 180 / math.Pi },
 	} {
