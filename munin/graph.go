@@ -175,11 +175,15 @@ type Field struct {
 // DefaultUnknownLimit is how many unknown values in a row leave the state of a field as it is.
 const DefaultUnknownLimit = 3
 
-// Base is 1024 where graph_args say so, else 1000.
+// Base is 1024 where graph_args say so, else 1000. As in rrdtool, letters after the number say nothing.
 func (g *Graph) Base() int {
 	args := strings.Fields(g.Args)
 	for i, arg := range args {
-		if arg == "--base=1024" || (arg == "--base" || arg == "-b") && i+1 < len(args) && args[i+1] == "1024" {
+		value, joined := strings.CutPrefix(arg, "--base=")
+		if !joined && (arg == "--base" || arg == "-b") && i+1 < len(args) {
+			value, joined = args[i+1], true
+		}
+		if joined && strings.HasPrefix(value, "1024") {
 			return 1024
 		}
 	}

@@ -293,7 +293,7 @@ func (p *GraphPage) addLinks(v *view, now time.Time) {
 	if length > 2*time.Minute {
 		move("zoom in", "The middle half of this time", v.span.From.Add(length/4), v.span.To.Add(-length/4))
 	}
-	for _, file := range []struct{ text, suffix string }{{"SVG", ".svg"}, {"CSV", ".csv"}, {"JSON", ".json"}} {
+	for _, file := range []struct{ text, suffix string }{{"SVG", ".svg"}, {"PNG", ".png"}, {"CSV", ".csv"}, {"JSON", ".json"}} {
 		p.Files = append(p.Files, RangeLink{Text: file.text, URL: v.address(file.suffix, v.from, orNow(v.to))})
 	}
 	p.Files = append(p.Files, RangeLink{

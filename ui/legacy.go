@@ -4,16 +4,21 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 
 	"corbie/munin"
+	"corbie/ui/chart"
 )
 
 // elsewhere answers for every path without a page: addresses that Munin's pages and pictures have lead to ours,
 // all others are told where to go.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if last := parts[len(parts)-1]; len(r.URL.Path) < 1000 && len(parts) >= 2 && (path.Ext(last) == ".png" || path.Ext(last) == ".html") {
+	if len(parts) > 2 && (parts[0] == "munin-cgi" || parts[0] == "cgi-bin") && parts[1] == "munin-cgi-graph" {
+		parts = parts[2:]
+	}
+	if len(r.URL.Path) < 1000 && len(parts) >= 2 {
 		if target := s.oldAddress(r, parts); target != "" {
 			http.Redirect(w, r, target, http.StatusFound)
 			return nil
@@ -25,44 +30,84 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 // oldAddress is where Munin's {group}/{host}/{graph}-{period}.png, {group}/{host}/{graph}.html and
 // {group}/{host}/index.html are here; empty when there is no such host or graph.
 func (s *Server) oldAddress(r *http.Request, parts []string) string {
+	last := parts[len(parts)-1]
+	format := path.Ext(last)
+	name := strings.TrimSuffix(last, format)
+	picture, ok := oldPicture{}, format == ".html"
+	if !ok {
+		if name, picture, ok = parseOldPicture(name, format, r); !ok {
+			return ""
+		}
+	}
 	f, err := s.fleet(r)
 	if err != nil {
 		return ""
 	}
-	last := parts[len(parts)-1]
-	name := strings.TrimSuffix(last, path.Ext(last))
-	from := ""
-	if path.Ext(last) == ".png" {
-		if name, from = cutPeriod(name); from == "" {
-			return ""
-		}
+	host, graph := munin.HostID(strings.Join(parts[:len(parts)-1], ";")), name
+	row := f.find(host)
+	if row == nil { // a multigraph's child lies in a folder of its parent's name
+		host, graph = munin.HostID(strings.Join(parts[:len(parts)-2], ";")), parts[len(parts)-2]+"."+name
+		row = f.find(host)
 	}
-	host := munin.HostID(strings.Join(parts[:len(parts)-1], ";"))
-	if row := f.find(host); row != nil {
-		switch {
-		case path.Ext(last) == ".html" && name == "index":
-			return row.URL
-		case from != "":
-			return rangeURL(withFormat(f.graphURL(host, name), ".svg"), from, "now")
-		}
-		return f.graphURL(host, name)
-	}
-	// A multigraph's child lies in a folder of its parent's name.
-	host = munin.HostID(strings.Join(parts[:len(parts)-2], ";"))
-	child := parts[len(parts)-2] + "." + name
-	switch row := f.find(host); {
+	switch {
 	case row == nil:
 		return ""
-	case from != "":
-		return rangeURL(withFormat(f.graphURL(host, child), ".svg"), from, "now")
-	default:
-		return f.graphURL(host, child)
+	case format == ".html" && name == "index" && graph == name:
+		return row.URL
+	case format == ".html":
+		return f.graphURL(host, graph)
 	}
+	return picture.address(f.graphURL(host, graph))
+}
+
+// oldPicture is what the name of one of Munin's pictures asks for.
+type oldPicture struct {
+	format, from, to string
+	width, height    int
+}
+
+// What Munin draws around a plot of the size that is asked for, and how large that is where nothing is.
+const (
+	muninWidth, muninHeight   = 400, 175
+	muninAcross, muninUpright = 97, 58
+)
+
+// parseOldPicture reads "cpu-week" and "cpu-pinpoint=1600000000,1600100000", and the sizes that Munin's CGI takes.
+func parseOldPicture(name, format string, r *http.Request) (graph string, p oldPicture, ok bool) {
+	switch format {
+	case ".png", ".pngx2", ".svg", ".csv", ".json":
+	default:
+		return "", p, false
+	}
+	p = oldPicture{format: format, to: "now", width: muninWidth + muninAcross, height: muninHeight + muninUpright}
+	if before, span, pinpoint := strings.Cut(name, "-pinpoint="); pinpoint {
+		graph = before
+		p.from, p.to, ok = strings.Cut(span, ",")
+	} else {
+		graph, p.from = cutPeriod(name)
+		ok = p.from != ""
+	}
+	size := func(name string, around, low, high int, target *int) {
+		if n, err := strconv.Atoi(r.FormValue(name)); err == nil && n > 0 {
+			*target = min(max(min(n, high)+around, low), high)
+		}
+	}
+	size("size_x", muninAcross, chart.MinWidth, chart.MaxWidth, &p.width)
+	size("size_y", muninUpright, chart.MinHeight, chart.MaxHeight, &p.height)
+	return graph, p, ok && graph != ""
+}
+
+func (p *oldPicture) address(graphURL string) string {
+	address := rangeURL(withFormat(graphURL, p.format), p.from, p.to)
+	if p.format == ".csv" || p.format == ".json" {
+		return address
+	}
+	return address + fmt.Sprintf("&w=%d&h=%d", p.width, p.height)
 }
 
 // cutPeriod parts "cpu-week" into the graph and where a week begins; from is empty where there is no period.
 func cutPeriod(name string) (graph, from string) {
-	for _, p := range periods() {
+	for _, p := range append(periods(), Period{Name: "hour", From: "now-75m"}) {
 		if graph, ok := strings.CutSuffix(name, "-"+p.Name); ok && graph != "" {
 			return graph, p.From
 		}

@@ -22,7 +22,7 @@ const maxRows = 20_000
 // splitFormat takes the ending that asks for a form off a graph's name.
 func splitFormat(name string) (graph, format string) {
 	switch ext := path.Ext(name); ext {
-	case ".svg", ".csv", ".json", ".html":
+	case ".svg", ".png", ".pngx2", ".csv", ".json", ".html":
 		return strings.TrimSuffix(name, ext), ext
 	}
 	return name, ""
@@ -34,6 +34,10 @@ func (s *Server) graphOr(w http.ResponseWriter, r *http.Request) error {
 	switch format {
 	case ".svg":
 		return s.svg(w, r, name)
+	case ".png":
+		return s.png(w, r, name, 1)
+	case ".pngx2":
+		return s.png(w, r, name, 2)
 	case ".csv":
 		return s.csv(w, r, name)
 	case ".json":
@@ -95,6 +99,24 @@ func (s *Server) svg(w http.ResponseWriter, r *http.Request, name string) error 
 	}
 	w.Header().Set("Content-Security-Policy", picturePolicy)
 	return s.send(w, r, v, "image/svg+xml", v.model.SVG(p))
+}
+
+// png draws for whatever cannot show SVG; its letters and colours are those of the theme asked for, light by default.
+func (s *Server) png(w http.ResponseWriter, r *http.Request, name string, scale int) error {
+	p, err := picture(r, 640, 260)
+	if err != nil {
+		return err
+	}
+	p.Scale = scale
+	v, err := s.view(r, name, p.Width-60)
+	if err != nil {
+		return err
+	}
+	body, err := s.painter.PNG(v.model, p)
+	if err != nil {
+		return fmt.Errorf("draw %s: %w", name, err)
+	}
+	return s.send(w, r, v, "image/png", body)
 }
 
 func (s *Server) live(w http.ResponseWriter, r *http.Request, name string) error {
@@ -177,6 +199,8 @@ type documentField struct {
 	Min      *json.RawMessage `json:"min"`
 	Average  *json.RawMessage `json:"average"`
 	Max      *json.RawMessage `json:"max"`
+	P95      *json.RawMessage `json:"p95"`
+	Total    *json.RawMessage `json:"total"`
 }
 
 func (s *Server) json(w http.ResponseWriter, r *http.Request, name string) error {
@@ -198,6 +222,7 @@ func (s *Server) json(w http.ResponseWriter, r *http.Request, name string) error
 			CDEF: f.CDEF, Info: f.Info, Warning: f.Warning.String(), Critical: f.Critical.String(),
 			Now: number(figures.Figures.Current), Min: number(figures.Figures.Min),
 			Average: number(figures.Figures.Average), Max: number(figures.Figures.Max),
+			P95: number(figures.Figures.P95), Total: number(figures.Figures.Total),
 		})
 	}
 	body, err := json.Marshal(doc)

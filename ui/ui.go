@@ -16,6 +16,7 @@ import (
 
 	"corbie/munin"
 	"corbie/ui/access"
+	"corbie/ui/chart/paint"
 )
 
 // Catalog models what is known of hosts and of the graphs that they describe.
@@ -122,9 +123,10 @@ type Options struct {
 	Version string
 }
 
-// Server answers for all pages. Besides the parsed templates and assets it holds only what it has read a moment ago.
+// Server answers for all pages. Besides the parsed templates, assets and fonts it holds only what it has read a moment ago.
 type Server struct {
 	opts    Options
+	painter *paint.Painter
 	assets  *assets
 	pages   map[string]*template.Template
 	handler http.Handler
@@ -148,6 +150,9 @@ func New(opts Options) (*Server, error) {
 	opts.limited()
 	s := &Server{opts: opts, forms: newForms()}
 	var err error
+	if s.painter, err = paint.New(); err != nil {
+		return nil, err
+	}
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}

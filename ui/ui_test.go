@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"image/png"
 	"io"
 	"math"
 	"net/http"
@@ -281,8 +282,8 @@ func TestRequestsBeyondTheLimitsAreRefusedInWords(t *testing.T) {
 			t.Errorf("%s: status %d, %q, want %q", query, w.Code, w.Body, want)
 		}
 	}
-	f("w=4001", "want 200 to 4000 pixels")
-	f("h=1e9", "want 80 to 4000 pixels")
+	f("w=4001", "want 160 to 4000 pixels")
+	f("h=1e9", "want 60 to 4000 pixels")
 	f("from=now&to=now-1h", "empty or backwards")
 	f("from=yesterday", "want now-24h")
 	f("from=0&to=60000000000", "century")
@@ -363,6 +364,24 @@ func TestAssetsAreKeptForEverUnderTheirHash(t *testing.T) {
 	}
 }
 
+func TestAGraphIsAPictureForMailToo(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	for address, width := range map[string]int{
+		"/h/files.example.com/cpu.png?from=now-30h&to=now":                  640,
+		"/h/files.example.com/cpu.pngx2?w=300&h=120&theme=dark":             600,
+		"/h/files.example.com/cpu.png?w=160&h=60&bare=1&from=now-8d&to=now": 160,
+	} {
+		w := visit(t, s, address)
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/png" || w.Header().Get("ETag") == "" {
+			t.Fatalf("%s: status %d, %v", address, w.Code, w.Header())
+		}
+		img, err := png.DecodeConfig(w.Body)
+		if err != nil || img.Width != width {
+			t.Errorf("%s: %d pixels wide, %v, want %d", address, img.Width, err, width)
+		}
+	}
+}
+
 func TestMuninsAddressesLeadHere(t *testing.T) {
 	s := newServer(t, uitest.New(time.Now()))
 	f := func(old, want string) {
@@ -372,8 +391,13 @@ func TestMuninsAddressesLeadHere(t *testing.T) {
 			t.Errorf("%s: status %d to %q, want %q", old, w.Code, got, want)
 		}
 	}
-	f("/office/files.example.com/cpu-week.png", "/h/files.example.com/cpu.svg?from=now-8d&to=now")
-	f("/office/files.example.com/diskstats_iops/sda-day.png", "/h/files.example.com/diskstats_iops.sda.svg?from=now-30h&to=now")
+	f("/office/files.example.com/cpu-week.png", "/h/files.example.com/cpu.png?from=now-8d&to=now&w=497&h=233")
+	f("/office/files.example.com/diskstats_iops/sda-day.png", "/h/files.example.com/diskstats_iops.sda.png?from=now-30h&to=now&w=497&h=233")
+	f("/office/files.example.com/cpu-hour.svg", "/h/files.example.com/cpu.svg?from=now-75m&to=now&w=497&h=233")
+	f("/office/files.example.com/cpu-day.csv", "/h/files.example.com/cpu.csv?from=now-30h&to=now")
+	f("/munin-cgi/munin-cgi-graph/office/files.example.com/cpu-pinpoint=1700000000,1700100000.png?size_x=800&size_y=400",
+		"/h/files.example.com/cpu.png?from=1700000000&to=1700100000&w=897&h=458")
+	f("/munin-cgi/munin-cgi-graph/office/files.example.com/cpu-day.png?size_x=99999&size_y=-1", "/h/files.example.com/cpu.png?from=now-30h&to=now&w=4000&h=233")
 	f("/office/files.example.com/cpu.html", "/h/files.example.com/cpu")
 	f("/shop/web1.example.com/index.html", "/h/shop;web1.example.com")
 	open(t, s, "/office/nosuch/cpu-week.png", http.StatusNotFound)

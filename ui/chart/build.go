@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -62,12 +61,7 @@ func newBuilder(req Request) *builder {
 			limits: parseLimits(g.Args), location: req.Location, now: req.Now,
 		},
 	}
-	if b.model.Title == "" {
-		b.model.Title = g.Name
-	}
-	if g.NoScale {
-		b.model.Base = 0
-	}
+	b.name()
 	b.model.Start, b.model.Step = req.Range.From, req.Range.Duration()
 	for i := range req.Series {
 		s := &req.Series[i]
@@ -77,6 +71,38 @@ func newBuilder(req Request) *builder {
 		}
 	}
 	return b
+}
+
+// name gives the model its words.
+func (b *builder) name() {
+	g, m := b.req.Graph, b.model
+	if m.Title == "" || m.Title == g.Name && m.limits.title != "" {
+		m.Title = m.limits.title
+	}
+	if m.Title == "" {
+		m.Title = g.Name
+	}
+	m.Title = b.expand(m.Title)
+	if m.Unit == "" {
+		m.Unit = m.limits.label
+	}
+	if g.NoScale {
+		m.Base = 0
+	}
+	if g.Printf != "" {
+		format, ok := parsePrintf(g.Printf)
+		if !ok {
+			b.note("graph_printf %q is not a format of one number, such as %%6.2lf.", cut(g.Printf, 40))
+			return
+		}
+		format.prefix = format.prefix || !g.NoScale
+		m.printf = format
+	}
+}
+
+// expand puts the period into a text.
+func (b *builder) expand(text string) string {
+	return strings.ReplaceAll(text, "${graph_period}", b.req.Graph.Period)
 }
 
 func (b *builder) note(format string, args ...any) {
@@ -114,7 +140,7 @@ func (b *builder) addField(f *munin.Field) {
 		} else if cols, ok := b.columns(other); ok {
 			b.down = b.draw(f, cols, colour, b.down, true)
 			drawn := &b.model.Curves[len(b.model.Curves)-1]
-			drawn.Field, drawn.Label = other.Name, other.Label
+			drawn.Field, drawn.Label = other.Name, b.expand(other.Label)
 		}
 	}
 	if f.Draw.Kind == munin.AreaStack || f.Draw.Kind == munin.LineStack {
@@ -132,8 +158,8 @@ func (b *builder) colour(f *munin.Field) Colour {
 func (b *builder) draw(f *munin.Field, cols *columns, colour Colour, under *pile, mirrored bool) *pile {
 	shape, width, stacked := b.shape(f.Draw, under)
 	c := Curve{
-		Field: f.Name, Label: f.Label, Colour: colour, Shape: shape, Width: width, Mirrored: mirrored,
-		Stacked: stacked, Values: cols.avg, Figures: cols.figures(),
+		Field: f.Name, Label: b.expand(f.Label), Colour: colour, Shape: shape, Width: width, Mirrored: mirrored,
+		Stacked: stacked, Values: cols.avg, Figures: b.figures(cols, f),
 	}
 	sign := 1.0
 	if mirrored {
@@ -299,88 +325,12 @@ func (b *builder) evaluate(text string, own *columns) (*columns, error) {
 	return out, nil
 }
 
-func (c *columns) figures() Figures {
-	f := Figures{Current: c.last, Min: math.NaN(), Average: math.NaN(), Max: math.NaN()}
-	if known(c.last) {
-		f.At = c.lastAt
-	}
-	sum, weight := 0.0, 0.0
-	for i, v := range c.avg {
-		if !known(v) {
-			continue
-		}
-		w := float64(max(c.counts[i], 1))
-		sum += v * w
-		weight += w
-		if low := c.low[i]; known(low) && !(low >= f.Min) {
-			f.Min = low
-		}
-		if high := c.high[i]; known(high) && !(high <= f.Max) {
-			f.Max = high
-		}
-	}
-	if weight > 0 {
-		f.Average = sum / weight
-	}
-	return f
-}
-
-// addTotal adds the line of graph_total: the sum of what is drawn, unknown counted as nothing.
-func (b *builder) addTotal() {
-	label := strings.ReplaceAll(b.req.Graph.Total, "${graph_period}", b.req.Graph.Period)
-	if label == "" || label == "undef" || len(b.model.Curves) == 0 {
-		return
-	}
-	sum := func(pick func(f *munin.Field) float64) float64 {
-		total := math.NaN()
-		for i := range b.req.Graph.Fields {
-			f := &b.req.Graph.Fields[i]
-			if b.hidden(f) || b.shown[f.Name] == nil {
-				continue
-			}
-			if v := pick(f); known(v) {
-				total = v + zeroIfUnknown(total)
-			}
-		}
-		return total
-	}
-	cols := &columns{
-		avg: make([]float64, b.buckets), low: make([]float64, b.buckets), high: make([]float64, b.buckets),
-		counts: make([]int, b.buckets), last: sum(func(f *munin.Field) float64 { return b.shown[f.Name].last }),
-	}
-	for i := range b.buckets {
-		cols.avg[i] = sum(func(f *munin.Field) float64 { return b.shown[f.Name].avg[i] })
-		cols.low[i], cols.high[i] = cols.avg[i], cols.avg[i]
-		for _, c := range b.shown {
-			if c != nil {
-				cols.counts[i] = max(cols.counts[i], c.counts[i])
-			}
-		}
-	}
-	for _, c := range b.shown {
-		if c != nil && c.lastAt.After(cols.lastAt) {
-			cols.lastAt = c.lastAt
-		}
-	}
-	b.model.Curves = append(b.model.Curves, Curve{
-		Label: label, Colour: inkColour(), Shape: Line, Width: 1, Total: true, Values: cols.avg, Top: cols.avg,
-		Figures: cols.figures(),
-	})
-}
-
-func zeroIfUnknown(v float64) float64 {
-	if known(v) {
-		return v
-	}
-	return 0
-}
-
 // addBands shows how far single samples lay from the average of their bucket, where few enough curves stand alone
 // that it can be read.
 func (b *builder) addBands() {
 	var alone []int
 	for i := range b.model.Curves {
-		if c := &b.model.Curves[i]; c.Stack == 0 && !c.Total {
+		if c := &b.model.Curves[i]; c.Stack == 0 && !c.Total && !c.Derived {
 			alone = append(alone, i)
 		}
 	}
@@ -422,29 +372,12 @@ func (b *builder) addFigures() {
 		if !ok {
 			cols = b.scaled(f.Name)
 		}
-		row := FieldFigures{Name: f.Name, Values: cols.avg, Figures: cols.figures()}
+		row := FieldFigures{Name: f.Name, Values: cols.avg, Figures: b.figures(cols, f)}
 		for j := range b.model.Curves {
-			if c := &b.model.Curves[j]; c.Field == f.Name && !c.Total {
+			if c := &b.model.Curves[j]; c.Field == f.Name && !c.Total && !c.Derived {
 				row.Drawn, row.Colour, row.Mirrored = true, c.Colour, c.Mirrored
 			}
 		}
 		b.model.Fields = append(b.model.Fields, row)
 	}
-}
-
-// parseLine takes a field's line attribute apart: value[:colour[:label]].
-func parseLine(text string) (Rule, bool) {
-	parts := strings.SplitN(text, ":", 3)
-	v, err := strconv.ParseFloat(strings.TrimSpace(parts[0]), 64)
-	if err != nil || !known(v) {
-		return Rule{}, false
-	}
-	rule := Rule{Value: v, Colour: inkColour()}
-	if len(parts) > 1 && parts[1] != "" {
-		rule.Colour = fieldColour(strings.TrimPrefix(parts[1], "#"), 0)
-	}
-	if len(parts) > 2 {
-		rule.Label = parts[2]
-	}
-	return rule, true
 }

@@ -45,6 +45,7 @@ type Model struct {
 	// Notes say in words what could not be drawn and why.
 	Notes []string
 
+	printf   *printf
 	limits   limits
 	location *time.Location
 	now      time.Time
@@ -69,6 +70,7 @@ type Curve struct {
 	Mirrored bool    // drawn below zero
 	Total    bool    // the sum of all others, not a field
 	Past     bool    // of an earlier time, for comparison
+	Derived  bool    // a trend or a prediction of a field
 	Stack    int     // curves of one stack share a number from 1; 0 stands alone
 	Stacked  bool    // stands on the curve of its stack before it
 	Values   []float64
@@ -82,7 +84,11 @@ type Curve struct {
 // Figures are the numbers of the visible range. NaN is unknown.
 type Figures struct {
 	Current, Min, Average, Max float64
-	At                         time.Time // of Current; zero when it is unknown
+	P95                        float64 // what 95 of 100 buckets do not exceed
+	// Total is what a rate added up to over the visible range: bytes where the unit is bytes per second. It is NaN for
+	// what is not a rate of something.
+	Total float64
+	At    time.Time // of Current; zero when it is unknown
 }
 
 // FieldFigures are the figures of a field, with the colour of its curve where it has one of its own or is
@@ -114,6 +120,7 @@ func New(req Request) *Model {
 	b.addTotal()
 	b.addBands()
 	b.addRules()
+	b.addDerived()
 	b.addFigures()
 	return b.model
 }
@@ -151,12 +158,18 @@ func (m *Model) Describe() string {
 }
 
 // Format writes a value with the prefixes of this graph.
-func (m *Model) Format(v float64) string { return munin.FormatValue(v, m.Base) }
+// It follows graph_printf where the plugin said one.
+func (m *Model) Format(v float64) string {
+	if m.printf != nil && known(v) {
+		return m.printf.format(v, m.Base)
+	}
+	return munin.FormatValue(v, m.Base)
+}
 
 // LegendLabel is the curve's label, with its direction where the picture has two.
 func (c *Curve) LegendLabel(m *Model) string {
 	label := cut(c.Label, 80)
-	if c.Total || c.Past || !m.mirrors() {
+	if c.Derived || c.Past || !m.mirrors() {
 		return label
 	}
 	if c.Mirrored {

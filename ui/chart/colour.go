@@ -32,6 +32,9 @@ func (c Colour) In(t Theme) string {
 	return c.Light
 }
 
+// Paper is what pictures are drawn on. The pages' style sheet uses the same.
+func Paper() Colour { return paperColour() }
+
 // paper, ink and the greys between them. The pages' style sheet uses the same.
 func paperColour() Colour { return Colour{Light: "#ffffff", Dark: "#14181c"} }
 func inkColour() Colour   { return Colour{Light: "#20262c", Dark: "#e3e7ea"} }

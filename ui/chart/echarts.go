@@ -173,10 +173,9 @@ func (m *Model) addSeries(line *charts.Line, live *Live, i int, theme Theme) {
 	if c.Stack > 0 {
 		stack = "stack" + strconv.Itoa(c.Stack)
 	}
-	width := 0.5 + 0.7*c.Width
+	width := lineWidth(c)
 	options := []charts.SeriesOpts{series("c"+n, stack, colour)}
 	if c.Shape == Area {
-		width = 1.2
 		opacity := float32(0.45)
 		if c.Stack > 0 {
 			width, opacity = 1, 0.85
@@ -184,8 +183,8 @@ func (m *Model) addSeries(line *charts.Line, live *Live, i int, theme Theme) {
 		options = append(options, charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(opacity)}))
 	}
 	style := opts.LineStyle{Color: colour, Width: float32(width)}
-	if c.Past {
-		style.Type, style.Width = "dashed", 1
+	if c.Past || c.Derived {
+		style.Type = "dashed"
 	}
 	options = append(options, charts.WithLineStyleOpts(style))
 	line.AddSeries(cut(c.LegendLabel(m), 120), nil, options...)

@@ -120,5 +120,12 @@ func (c *completer) markLines() []map[string]any {
 			"label":     map[string]any{"color": colour, "formatter": "{b}", "position": "insideEndTop", "fontSize": 10},
 		})
 	}
+	if at, ok := c.model.future(); ok {
+		colour := mutedColour().In(c.theme)
+		lines = append(lines, map[string]any{
+			"xAxis": at.UnixMilli(), "name": "now", "lineStyle": map[string]any{"color": colour, "type": "dashed", "width": 1},
+			"label": map[string]any{"color": colour, "formatter": "{b}", "position": "insideEndTop", "rotate": 0, "fontSize": 10},
+		})
+	}
 	return lines
 }

@@ -103,36 +103,56 @@ func fitted(values []float64, n int) []float64 {
 	return out
 }
 
-// marks draws what happened as hairlines and light bands, with a triangle at the top of the plot.
-func (d *drawing) marks() {
-	for i := range d.model.Marks {
-		mark := &d.model.Marks[i]
+// future is where the future begins, where the picture shows some of it.
+func (m *Model) future() (at time.Time, ok bool) {
+	return m.now, m.now.After(m.Range.From) && m.now.Add(m.Step).Before(m.Range.To)
+}
+
+// marks draws what happened as hairlines and light bands, with a triangle at the top of the plot and its words where
+// there is room.
+func (d *sketch) marks() {
+	m, s, plot := d.model, d.scene, d.scene.Plot
+	if now, ok := m.future(); ok {
+		x := math.Round(plot.X+d.xOf(now)) + 0.5
+		s.add(Item{Kind: Stroke, Colour: mutedColour(), Width: 1, Dashed: true, Paths: [][]Point{straight(x, plot.Y, x, plot.Y+plot.H)}})
+		s.offer(Item{Text: "now", Size: tickFont - 1, Colour: mutedColour(), Halo: true, X: x + 3, Y: plot.Y + plot.H - 4})
+	}
+	for i := range m.Marks {
+		mark := &m.Marks[i]
 		c := mark.colour()
+		tip := cut(oneLine(mark.At.In(m.location).Format("2 Jan 15:04")+" "+mark.Label), 200)
 		x := math.Max(d.xOf(mark.At), 0)
-		d.b = append(d.b, `<g><title>`...)
-		d.b = appendEscaped(d.b, cut(oneLine(mark.At.In(d.model.location).Format("2 Jan 15:04")+" "+mark.Label), 200))
-		d.b = append(d.b, `</title>`...)
 		if !mark.To.IsZero() {
-			end := math.Min(d.xOf(mark.To), d.at.w)
-			d.open("rect")
-			d.rectangle(d.at.x+x, d.at.y, math.Max(end-x, 1), d.at.h)
-			d.fill(c)
-			d.opacity(0.12)
-			d.end()
+			end := math.Min(d.xOf(mark.To), plot.W)
+			s.fill(Box{x, 0, math.Max(end-x, 1), plot.H}, c, 0.12, true)
+			s.Items[len(s.Items)-1].Tip = tip
 		}
-		if !mark.At.Before(d.model.Range.From) {
-			at := math.Round(d.at.x+x) + 0.5
-			d.line(at, d.at.y, at, d.at.y+d.at.h, c, "2 2")
-			d.open("path")
-			d.b = append(d.b, ` d="M`...)
-			d.b = appendNumber(d.b, at-3.5)
-			d.b = append(d.b, ' ')
-			d.b = appendNumber(d.b, d.at.y-1)
-			d.b = append(d.b, `h7l-3.5 6Z"`...)
-			d.fill(c)
-			d.end()
+		if mark.At.Before(m.Range.From) {
+			continue
 		}
-		d.b = append(d.b, `</g>`...)
+		at := math.Round(plot.X+x) + 0.5
+		left, top := tenths(at), tenths(plot.Y)
+		s.add(Item{Kind: Stroke, Colour: c, Width: 1, Dashed: true, Tip: tip, Paths: [][]Point{straight(at, plot.Y, at, plot.Y+plot.H)}})
+		s.add(Item{Kind: Fill, Colour: c, Tip: tip, Paths: [][]Point{{{left - 35, top - 10}, {left + 35, top - 10}, {left, top + 50}}}})
+		d.markLabel(mark, at)
+	}
+}
+
+// markLabel writes a mark's words beside it, lower down where another is near, or not at all.
+func (d *sketch) markLabel(mark *Mark, at float64) {
+	plot := d.scene.Plot
+	label := Item{
+		Text: fit(oneLine(mark.Label), tickFont-1, math.Min(plot.W/3, 160)), Size: tickFont - 1, Colour: mark.colour(), Halo: true,
+		X: at + 5, Y: plot.Y + 8,
+	}
+	if at > plot.X+plot.W/2 {
+		label.X, label.Anchor = at-5, Right
+	}
+	for range 3 {
+		if label.Y > plot.Y+plot.H/2 || d.scene.offer(label) {
+			return
+		}
+		label.Y += 11
 	}
 }
 

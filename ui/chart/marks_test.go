@@ -75,7 +75,7 @@ func TestAnEarlierTimeLiesOverThisOneOnTheSameScale(t *testing.T) {
 	if s := now.YScale(200); s.High < 80 {
 		t.Errorf("the scale ends at %v, below the earlier values", s.High)
 	}
-	if !strings.Contains(string(now.SVG(chart.Picture{Width: 600, Height: 200})), "stroke-dasharray=\"4 2\"") {
+	if !strings.Contains(string(now.SVG(chart.Picture{Width: 600, Height: 200})), "stroke-dasharray=\"5 3\"") {
 		t.Error("the earlier curve is not dashed")
 	}
 

@@ -2,6 +2,8 @@ package chart
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"corbie/munin"
 )
@@ -13,7 +15,7 @@ func (b *builder) addRules() {
 	for i := range b.model.Curves {
 		c := &b.model.Curves[i]
 		f, ok := b.req.Graph.Field(c.Field)
-		if !ok || c.Total || c.Stacked {
+		if !ok || c.Total || c.Stacked || c.Derived {
 			continue
 		}
 		if f.Line != "" {
@@ -84,4 +86,21 @@ func (b *builder) asDrawn(f *munin.Field, v float64) (float64, bool) {
 		return 0, false
 	}
 	return out[0], known(out[0])
+}
+
+// parseLine takes a field's line attribute apart: value[:colour[:label]].
+func parseLine(text string) (Rule, bool) {
+	parts := strings.SplitN(text, ":", 3)
+	v, err := strconv.ParseFloat(strings.TrimSpace(parts[0]), 64)
+	if err != nil || !known(v) {
+		return Rule{}, false
+	}
+	rule := Rule{Value: v, Colour: inkColour()}
+	if len(parts) > 1 && parts[1] != "" {
+		rule.Colour = fieldColour(strings.TrimPrefix(parts[1], "#"), 0)
+	}
+	if len(parts) > 2 {
+		rule.Label = parts[2]
+	}
+	return rule, true
 }

@@ -4,61 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 )
-
-// limits are what graph_args say of the y axis.
-type limits struct {
-	low, high       float64
-	hasLow, hasHigh bool
-	rigid, log      bool
-}
-
-// parseLimits reads the options of rrdtool graph that shape the y axis and leaves all others alone.
-func parseLimits(args string) limits {
-	var l limits
-	words := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(args))
-	for i := 0; i < len(words); i++ {
-		name, value, joined := splitOption(words[i])
-		switch name {
-		case "-r", "--rigid":
-			l.rigid = true
-		case "-o", "--logarithmic":
-			l.log = true
-		case "-l", "--lower-limit", "-u", "--upper-limit":
-			if !joined && i+1 < len(words) {
-				i++
-				value = words[i]
-			}
-			l.set(strings.TrimLeft(name, "-")[0] == 'l', value)
-		}
-	}
-	if l.hasLow && l.hasHigh && l.low >= l.high {
-		l.hasLow, l.hasHigh = false, false
-	}
-	return l
-}
-
-// splitOption takes "--name=value" and "-l0" apart; joined says that there is a value.
-func splitOption(word string) (name, value string, joined bool) {
-	name, value, joined = strings.Cut(word, "=")
-	if len(name) > 2 && (strings.HasPrefix(name, "-l") || strings.HasPrefix(name, "-u")) {
-		return word[:2], word[2:], true
-	}
-	return name, value, joined
-}
-
-func (l *limits) set(lower bool, text string) {
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || !known(v) || math.Abs(v) > 1e30 {
-		return
-	}
-	if lower {
-		l.low, l.hasLow = v, true
-	} else {
-		l.high, l.hasHigh = v, true
-	}
-}
 
 // Tick is one label of an axis.
 type Tick struct {
@@ -85,8 +31,8 @@ func (m *Model) YScale(height float64) Scale {
 		return m.logScale(s, filled)
 	}
 	step := niceStep((high-low)/count, m.Base)
-	fixedLow := m.limits.hasLow && low == m.limits.low
-	fixedHigh := m.limits.hasHigh && high == m.limits.high
+	fixedLow := m.limits.tightLow || m.limits.hasLow && low == m.limits.low
+	fixedHigh := m.limits.tightHigh || m.limits.hasHigh && high == m.limits.high
 	if !fixedLow {
 		s.Low = math.Floor(low/step+1e-9) * step
 	}
@@ -102,15 +48,15 @@ func (m *Model) YScale(height float64) Scale {
 	return s
 }
 
+// nearness is which part of the largest value the smallest may be for an axis of lines to begin at zero.
+const nearness = 0.3
+
 // extent is the range of what is drawn with the wished limits, and the smallest value above zero, 0 where there
 // is none.
 func (m *Model) extent() (low, high, positive float64) {
 	low, high, positive = m.drawnExtent()
-	nearZero := low > 0 && low < 0.6*high || high < 0 && high > 0.6*low
-	if m.standsOnZero() || nearZero || low == high {
-		low, high = math.Min(low, 0), math.Max(high, 0)
-	}
 	l := m.limits
+	low, high = m.withZero(low, high)
 	if l.hasLow && (l.rigid || l.low < low) {
 		low = l.low
 	}
@@ -121,6 +67,22 @@ func (m *Model) extent() (low, high, positive float64) {
 		high = low + math.Max(math.Abs(low)*0.1, 1)
 	}
 	return low, high, positive
+}
+
+// withZero widens a range to zero, where something stands on it or it is near.
+func (m *Model) withZero(low, high float64) (newLow, newHigh float64) {
+	nearZero := low > 0 && low < nearness*high || high < 0 && high > nearness*low
+	if !m.standsOnZero() && !nearZero && low != high {
+		return low, high
+	}
+	newLow, newHigh = math.Min(low, 0), math.Max(high, 0)
+	if m.limits.tightLow {
+		newLow = low
+	}
+	if m.limits.tightHigh {
+		newHigh = high
+	}
+	return newLow, newHigh
 }
 
 // standsOnZero says whether something is drawn that means nothing unless zero is in sight.
@@ -203,7 +165,7 @@ func (m *Model) labelTicks(ticks []Tick, step float64) {
 	for _, t := range ticks {
 		largest = math.Max(largest, math.Abs(t.Value))
 	}
-	scale, prefix := prefixFor(largest, m.Base)
+	scale, prefix := m.prefixFor(largest)
 	decimals := 0
 	if s := step / scale; s < 1 {
 		decimals = min(int(math.Ceil(-math.Log10(s)-1e-9)), 9)
@@ -221,8 +183,30 @@ func (m *Model) labelTicks(ticks []Tick, step float64) {
 	}
 }
 
-// prefixFor is the prefix that suits the largest number of an axis, and what it stands for.
-func prefixFor(largest float64, base int) (scale float64, prefix string) {
+// prefixFor is the prefix that suits the largest number of an axis, and what it stands for: the one that
+// --units-exponent names, where it is there.
+func (m *Model) prefixFor(largest float64) (scale float64, prefix string) {
+	if !m.limits.hasExponent {
+		return bestPrefix(largest, m.Base)
+	}
+	base := 1000.0
+	if m.Base == 1024 {
+		base = 1024
+	}
+	scale, n := math.Pow(base, float64(m.limits.exponent/3)), m.limits.exponent/3
+	switch names := "kMGTPE"; {
+	case n == 0:
+	case m.Base == 1024 && n > 0:
+		prefix = names[n-1:n] + "i"
+	case n > 0:
+		prefix = names[n-1 : n]
+	default:
+		prefix = []string{"m", "µ", "n", "p", "f", "a"}[-n-1]
+	}
+	return scale, prefix
+}
+
+func bestPrefix(largest float64, base int) (scale float64, prefix string) {
 	if base == 0 || largest == 0 {
 		return 1, ""
 	}
@@ -262,7 +246,7 @@ func (m *Model) logScale(s Scale, positive float64) Scale {
 	each := math.Ceil((to - from) / 8)
 	for p := from; p <= to; p += each {
 		v := math.Pow(10, p)
-		scale, prefix := prefixFor(v, m.Base)
+		scale, prefix := m.prefixFor(v)
 		s.Ticks = append(s.Ticks, Tick{Value: v, Label: strconv.FormatFloat(v/scale, 'g', 4, 64) + prefix})
 	}
 	return s

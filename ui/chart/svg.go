@@ -1,117 +1,61 @@
 package chart
 
 import (
-	"math"
+	"slices"
 	"strconv"
-	"time"
 )
-
-// Picture is the size and kind of an SVG.
-type Picture struct {
-	// Width and Height in pixels. The legend of a picture that is not bare comes on top of Height.
-	Width, Height int
-	Theme         Theme
-	// Bare leaves out title and legend, for pages that show them as text beside the picture.
-	Bare bool
-	// Left is the least distance in pixels from the left edge to the plot, so that pictures under each other share a time axis.
-	Left int
-}
-
-// Limits of a picture's size in pixels.
-const (
-	MinWidth  = 200
-	MinHeight = 80
-	MaxWidth  = 4000
-	MaxHeight = 4000
-)
-
-const (
-	tickFont   = 10.0
-	textFont   = 11.0
-	titleFont  = 13.0
-	legendLine = 16.0
-	maxLegend  = 40 // rows
-	textMargin = 10.0
-)
-
-// layout says where on the picture what stands, in pixels from the top left.
-type layout struct {
-	width, height     float64 // of the whole picture
-	x, y, w, h        float64 // of the plot
-	legendTop, footer float64
-}
 
 // SVG draws the picture. It is a whole document: it needs nothing else and holds no script. With the theme
 // Auto it carries a style sheet for readers whose system is dark.
-func (m *Model) SVG(p Picture) []byte {
-	p.Width = min(max(p.Width, MinWidth), MaxWidth)
-	p.Height = min(max(p.Height, MinHeight), MaxHeight)
-	d := &drawing{model: m, theme: p.Theme, bare: p.Bare}
-	top := 8.0
-	if !p.Bare {
-		top += 20
-	}
-	if m.Unit != "" {
-		top += 12
-	}
-	d.at = layout{
-		width: float64(p.Width), height: float64(p.Height), y: top, h: float64(p.Height) - top - 18,
-	}
-	d.scale = m.YScale(d.at.h)
-	left := math.Max(14, float64(p.Left))
-	for _, t := range d.scale.Ticks {
-		left = math.Max(left, textWidth(t.Label, tickFont)+textMargin)
-	}
-	d.at.x = math.Ceil(math.Min(left, d.at.width/3))
-	d.at.w = d.at.width - d.at.x - 10
-	if !p.Bare {
-		rows := min(len(m.Curves), maxLegend)
-		if len(m.Curves) > maxLegend {
-			rows++
-		}
-		d.at.legendTop = d.at.height + 8
-		d.at.footer = d.at.legendTop + legendLine*float64(rows+1) + 15
-		d.at.height = d.at.footer + 8
-	}
-	d.measure()
-	d.body()
-	return d.document()
-}
+func (m *Model) SVG(p Picture) []byte { return m.Scene(p).SVG(p.Theme) }
 
-// drawing is one SVG while it is made. The body is drawn first; what colours it needs is known then.
-type drawing struct {
-	model   *Model
+// svgPen writes an SVG. Colours become presentation attributes, so that a picture is right wherever style sheets are
+// not; classes let the dark style sheet override them. The body is written first: what colours it needs is known then.
+type svgPen struct {
 	theme   Theme
-	bare    bool
-	at      layout
-	scale   Scale
 	b       []byte
 	colours []Colour
-	// firstX and stepX place the buckets, in tenths of a pixel.
-	firstX, stepX float64
 	// openClass says that a class attribute waits for its second name.
 	openClass bool
-	dashed    bool
 }
 
-func (d *drawing) document() []byte {
+// SVG writes the scene as a document.
+func (s *Scene) SVG(theme Theme) []byte {
+	pen := &svgPen{theme: theme, b: make([]byte, 0, 16<<10)}
+	inside := false
+	for i := range s.Items {
+		it := &s.Items[i]
+		if it.Clipped != inside {
+			pen.clip(s.Plot, it.Clipped)
+			inside = it.Clipped
+		}
+		switch it.Kind {
+		case Text:
+			pen.text(it)
+		case Fill, Stroke:
+			pen.shape(it)
+		}
+	}
+	if inside {
+		pen.clip(s.Plot, false)
+	}
+	return pen.document(s)
+}
+
+func (d *svgPen) document(s *Scene) []byte {
 	out := make([]byte, 0, len(d.b)+4096)
 	out = append(out, `<svg xmlns="http://www.w3.org/2000/svg" width="`...)
-	out = appendNumber(out, d.at.width)
+	out = appendNumber(out, s.Width)
 	out = append(out, `" height="`...)
-	out = appendNumber(out, d.at.height)
+	out = appendNumber(out, s.Height)
 	out = append(out, `" viewBox="0 0 `...)
-	out = appendNumber(out, d.at.width)
+	out = appendNumber(out, s.Width)
 	out = append(out, ' ')
-	out = appendNumber(out, d.at.height)
+	out = appendNumber(out, s.Height)
 	out = append(out, `" role="img" font-family="system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans','DejaVu Sans',sans-serif" font-size="10"><title>`...)
-	title := d.model.Title
-	if d.model.Host != "" {
-		title = d.model.Host + ": " + title
-	}
-	out = appendEscaped(out, cut(oneLine(title), 300))
+	out = appendEscaped(out, cut(oneLine(s.Title), 300))
 	out = append(out, `</title><desc>`...)
-	out = appendEscaped(out, oneLine(d.model.Describe()))
+	out = appendEscaped(out, oneLine(s.Words))
 	out = append(out, `</desc>`...)
 	if d.theme == Auto && len(d.colours) > 0 {
 		out = append(out, `<style>@media(prefers-color-scheme:dark){`...)
@@ -125,156 +69,191 @@ func (d *drawing) document() []byte {
 	return append(out, "</svg>\n"...)
 }
 
-// body draws everything from the back to the front.
-func (d *drawing) body() {
-	if !d.bare {
-		d.open("rect")
-		d.rectangle(0, 0, d.at.width, d.at.height)
-		d.fill(paperColour())
-		d.end()
-		title := d.model.Title
-		if d.model.Host != "" {
-			title = d.model.Host + " · " + title
-		}
-		d.text(8, 19, "start", titleFont, inkColour(), true, fit(oneLine(title), titleFont*1.15, d.at.width-16))
+// clip begins or ends what is cut to the plot.
+func (d *svgPen) clip(plot Box, begin bool) {
+	if !begin {
+		d.b = append(d.b, `</svg>`...)
+		return
 	}
-	if unit := fit(oneLine(d.model.Unit), tickFont, d.at.width-16); unit != "" {
-		d.text(4, d.at.y-9, "start", tickFont, mutedColour(), false, unit)
-	}
-	d.grid()
-	d.b = append(d.b, `<svg x="`...)
-	d.b = appendNumber(d.b, d.at.x)
-	d.b = append(d.b, `" y="`...)
-	d.b = appendNumber(d.b, d.at.y)
-	d.b = append(d.b, `" width="`...)
-	d.b = appendNumber(d.b, d.at.w)
-	d.b = append(d.b, `" height="`...)
-	d.b = appendNumber(d.b, d.at.h)
-	d.b = append(d.b, `" overflow="hidden">`...)
-	for i := range d.model.Curves {
-		d.curve(&d.model.Curves[i])
-	}
-	d.gaps()
-	d.b = append(d.b, `</svg>`...)
-	d.rules()
-	d.marks()
-	d.axes()
-	if d.model.Empty() {
-		d.text(d.at.x+d.at.w/2, d.at.y+d.at.h/2+4, "middle", textFont, mutedColour(), false, "no values in this time")
-	}
-	if !d.bare {
-		d.legend()
-	}
+	d.b = append(d.b, `<svg`...)
+	d.attribute("x", plot.X)
+	d.attribute("y", plot.Y)
+	d.attribute("width", plot.W)
+	d.attribute("height", plot.H)
+	d.b = append(d.b, ` overflow="hidden">`...)
 }
 
-func (d *drawing) grid() {
-	for _, t := range d.scale.Ticks {
-		y := math.Round(d.at.y+d.yOf(t.Value)) + 0.5
-		d.line(d.at.x, y, d.at.x+d.at.w, y, gridColour(), "")
-		d.text(d.at.x-5, y+3, "end", tickFont, mutedColour(), false, t.Label)
+func (d *svgPen) attribute(name string, v float64) {
+	d.b = append(d.b, ' ')
+	d.b = append(d.b, name...)
+	d.b = append(d.b, `="`...)
+	d.b = appendNumber(d.b, v)
+	d.b = append(d.b, '"')
+}
+
+func (d *svgPen) shape(it *Item) {
+	d.b = append(d.b, `<path d="`...)
+	for _, path := range it.Paths {
+		d.path(path, it.Kind == Fill)
 	}
-	free := 0.0
-	for _, t := range TimeTicks(d.model.Range, d.model.location, d.at.w, tickFont) {
-		x := math.Round(d.at.x+d.xOf(t.At)) + 0.5
-		colour := gridColour()
-		if t.Strong {
-			colour = axisColour()
+	d.b = append(d.b, '"')
+	if it.Kind == Fill {
+		d.paint("fill", it.Colour)
+		d.class('f', it.Colour, true)
+		if it.Opacity > 0 {
+			d.b = append(d.b, ` fill-opacity="`...)
+			d.b = strconv.AppendFloat(d.b, it.Opacity, 'g', 3, 64)
+			d.b = append(d.b, '"')
 		}
-		d.line(x, d.at.y, x, d.at.y+d.at.h+3, colour, "")
-		half := textWidth(t.Label, tickFont) / 2
-		if x-half < free || x+half > d.at.width {
+		d.endShape(it)
+		return
+	}
+	d.b = append(d.b, ` fill="none"`...)
+	if it.Width != 1 {
+		d.b = append(d.b, ` stroke-linejoin="round"`...)
+		d.attribute("stroke-width", it.Width)
+	}
+	d.paint("stroke", it.Colour)
+	d.class('s', it.Colour, true)
+	if it.Dashed {
+		d.b = append(d.b, ` stroke-dasharray="5 3"`...)
+	}
+	d.endShape(it)
+}
+
+func (d *svgPen) endShape(it *Item) {
+	if it.Tip == "" {
+		d.b = append(d.b, `/>`...)
+		return
+	}
+	d.b = append(d.b, `><title>`...)
+	d.b = appendEscaped(d.b, it.Tip)
+	d.b = append(d.b, `</title></path>`...)
+}
+
+// path writes each step relative to the point before, straight ones by one number.
+func (d *svgPen) path(path []Point, closed bool) {
+	at := path[0]
+	d.b = append(d.b, 'M')
+	d.b = appendTenths(d.b, at.X)
+	d.b = append(d.b, ' ')
+	d.b = appendTenths(d.b, at.Y)
+	lines := false // an "l" command is open
+	for _, p := range path[1:] {
+		dx, dy := p.X-at.X, p.Y-at.Y
+		at = p
+		switch {
+		case dx == 0 && dy == 0:
 			continue
-		}
-		free = x + half + 4
-		d.text(x, d.at.y+d.at.h+14, "middle", tickFont, mutedColour(), false, t.Label)
-	}
-}
-
-func (d *drawing) axes() {
-	bottom := math.Round(d.at.y+d.at.h) + 0.5
-	d.line(d.at.x, bottom, d.at.x+d.at.w, bottom, axisColour(), "")
-	if d.scale.Low < 0 && d.scale.High > 0 && !d.scale.Log {
-		zero := math.Round(d.at.y+d.yOf(0)) + 0.5
-		d.line(d.at.x, zero, d.at.x+d.at.w, zero, mutedColour(), "")
-	}
-}
-
-// rules draws levels as dashed lines, with their word where it does not lie on another.
-func (d *drawing) rules() {
-	taken := make([]float64, 0, len(d.model.Rules))
-	for _, rule := range d.model.Rules {
-		at := d.scale.At(rule.Value)
-		if at < 0 || at > 1 {
+		case dy == 0 && !lines:
+			d.b = append(d.b, 'h')
+			d.b = appendTenths(d.b, dx)
 			continue
-		}
-		y := math.Round(d.at.y+d.yOf(rule.Value)) + 0.5
-		d.line(d.at.x, y, d.at.x+d.at.w, y, rule.Colour, "5 3")
-		label := fit(oneLine(rule.Label), tickFont-1, d.at.w/2)
-		if label == "" || d.at.w < 220 {
+		case dx == 0:
+			d.b = append(d.b, 'v')
+			d.b = appendTenths(d.b, dy)
+			lines = false
 			continue
+		case lines:
+			d.b = append(d.b, ' ')
+		default:
+			d.b = append(d.b, 'l')
+			lines = true
 		}
-		baseline := y - 3
-		if baseline < d.at.y+8 {
-			baseline = y + 10
-		}
-		free := true
-		for _, other := range taken {
-			free = free && math.Abs(other-baseline) >= 11
-		}
-		if free {
-			taken = append(taken, baseline)
-			d.label(d.at.x+d.at.w-3, baseline, "end", tickFont-1, rule.Colour, label)
-		}
+		d.b = appendTenths(d.b, dx)
+		d.b = appendPair(d.b, dy)
+	}
+	if closed {
+		d.b = append(d.b, 'Z')
 	}
 }
 
-// legend is the table under a picture that stands by itself.
-func (d *drawing) legend() {
-	columns := []struct {
-		name string
-		pick func(Figures) float64
-	}{
-		{"now", func(f Figures) float64 { return f.Current }},
-		{"min", func(f Figures) float64 { return f.Min }},
-		{"avg", func(f Figures) float64 { return f.Average }},
-		{"max", func(f Figures) float64 { return f.Max }},
+func (d *svgPen) text(it *Item) {
+	d.b = append(d.b, `<text`...)
+	d.attribute("x", it.X)
+	d.attribute("y", it.Y)
+	switch it.Anchor {
+	case Middle:
+		d.b = append(d.b, ` text-anchor="middle"`...)
+	case Right:
+		d.b = append(d.b, ` text-anchor="end"`...)
+	case Left:
 	}
-	const each = 62.0
-	if d.at.width < 360 {
-		columns = append(columns[:1], columns[3])
+	if it.Size != tickFont {
+		d.attribute("font-size", it.Size)
 	}
-	right := func(i int) float64 { return d.at.width - 10 - each*float64(len(columns)-1-i) }
-	room := right(0) - each - 24
-	y := d.at.legendTop + 11
-	for i, c := range columns {
-		d.text(right(i), y, "end", tickFont, mutedColour(), false, c.name)
+	if it.Bold {
+		d.b = append(d.b, ` font-weight="600"`...)
 	}
-	for n := range d.model.Curves {
-		y += legendLine
-		if n == maxLegend {
-			d.text(24, y, "start", textFont, mutedColour(), false, "and "+strconv.Itoa(len(d.model.Curves)-n)+" more")
-			break
-		}
-		curve := &d.model.Curves[n]
-		d.open("rect")
-		d.rectangle(8, y-8, 10, 9)
-		d.fill(curve.Colour)
-		d.end()
-		d.text(24, y, "start", textFont, inkColour(), false, fit(oneLine(curve.LegendLabel(d.model)), textFont, room))
-		for i, c := range columns {
-			d.text(right(i), y, "end", textFont, inkColour(), false, fit(d.model.Format(c.pick(curve.Figures)), textFont, each-4))
-		}
+	if it.Halo {
+		d.b = append(d.b, ` stroke-width="3" stroke-linejoin="round" paint-order="stroke"`...)
+		d.paint("stroke", paperColour())
+		d.paint("fill", it.Colour)
+		d.class('s', paperColour(), false)
+		d.class('f', it.Colour, true)
+	} else {
+		d.paint("fill", it.Colour)
+		d.class('f', it.Colour, true)
 	}
-	from, to := d.model.Range.From.In(d.model.location), d.model.Range.To.In(d.model.location)
-	d.text(8, d.at.footer, "start", tickFont, mutedColour(), false,
-		fit(from.Format("Mon 2 Jan 2006 15:04")+" – "+to.Format("Mon 2 Jan 2006 15:04 MST"), tickFont, d.at.width-16))
+	d.b = append(d.b, '>')
+	d.b = appendEscaped(d.b, it.Text)
+	d.b = append(d.b, `</text>`...)
 }
 
-// xOf and yOf are in pixels from the plot's top left.
-func (d *drawing) xOf(t time.Time) float64 {
-	return d.at.w * t.Sub(d.model.Range.From).Seconds() / d.model.Range.Duration().Seconds()
+func (d *svgPen) paint(attribute string, c Colour) {
+	d.b = append(d.b, ' ')
+	d.b = append(d.b, attribute...)
+	d.b = append(d.b, `="`...)
+	d.b = append(d.b, c.In(d.theme)...)
+	d.b = append(d.b, '"')
 }
 
-func (d *drawing) yOf(v float64) float64 {
-	return d.at.h * (1 - math.Min(math.Max(d.scale.At(v), -1), 2))
+// class names the colour for the dark style sheet. Where it is not the last the attribute stays open for the next.
+func (d *svgPen) class(kind byte, c Colour, last bool) {
+	if d.theme != Auto {
+		return
+	}
+	n := slices.Index(d.colours, c)
+	if n < 0 {
+		n = len(d.colours)
+		d.colours = append(d.colours, c)
+	}
+	if d.openClass {
+		d.b = append(d.b, ' ')
+	} else {
+		d.b = append(d.b, ` class="`...)
+	}
+	d.b = append(d.b, kind)
+	d.b = strconv.AppendInt(d.b, int64(n), 10)
+	if last {
+		d.b = append(d.b, '"')
+	}
+	d.openClass = !last
+}
+
+// appendNumber writes a coordinate with at most one decimal.
+func appendNumber(b []byte, v float64) []byte { return appendTenths(b, tenths(v)) }
+
+// appendTenths writes n/10 without needless characters.
+func appendTenths(b []byte, n int) []byte {
+	if n < 0 {
+		b = append(b, '-')
+		n = -n
+	}
+	whole, tenth := n/10, n%10
+	if whole > 0 || tenth == 0 {
+		b = strconv.AppendInt(b, int64(whole), 10)
+	}
+	if tenth > 0 {
+		b = append(b, '.', byte('0'+tenth))
+	}
+	return b
+}
+
+// appendPair writes the second number of a pair; a minus sign parts it from the first by itself.
+func appendPair(b []byte, n int) []byte {
+	if n >= 0 {
+		b = append(b, ' ')
+	}
+	return appendTenths(b, n)
 }

@@ -1,27 +1,59 @@
 package chart
 
 import (
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// textWidth estimates how wide a text is drawn in a plain sans-serif font. It rather says too much: what it is
-// used for is to keep labels apart, whatever font the reader has.
+// textWidth estimates in pixels how wide a text of a size in pixels is drawn in a plain sans-serif font. It rather says
+// too much: what it is used for is to keep labels apart, whatever font the reader has.
 func textWidth(s string, size float64) float64 {
 	width := 0.0
 	for _, r := range s {
-		switch {
-		case r < 0x80:
-			width += asciiWidth(byte(r))
-		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		case r < 0x1100 || r == '…' || r == '−' || r == '–':
-			width += 0.84
-		default:
-			width += 1.05 // ideographs, emoji
-		}
+		width += letterWidth(r, size)
 	}
-	return width * size
+	return width
+}
+
+func letterWidth(r rune, size float64) float64 {
+	switch {
+	case r < 0x80:
+		return size * asciiWidth(byte(r))
+	case unicode.In(r, unicode.Mn, unicode.Cf, unicode.Cc):
+		return 0
+	case r < 0x700 || r == '‰' || r == '…' || r == '−' || r == '–' || r == '·':
+		return size * latinWidth(r)
+	case r > 0xffff:
+		return math.Max(size*1.62, farCell)
+	}
+	// Ideographs, and letters that are drawn as a box with their number.
+	return math.Max(size*1.12, wideCell)
+}
+
+// wideCell is the width in pixels of a letter that only the bitmap font has or none at all; farCell that of one whose
+// number has six digits, such as an emoji.
+const (
+	wideCell = 12.5
+	farCell  = 14
+)
+
+// latinWidth is the width in em of a letter of the European languages.
+func latinWidth(r rune) float64 {
+	switch {
+	case r == '‰':
+		return 1.4
+	case r < 0x600 && strings.ContainsRune("ÆŒœæ¼½¾©®ŴŵЉЊЖШЩЮжшщю", r):
+		return 1.12
+	case r >= 0x180 && r < 0x250:
+		return 1.45
+	case r >= 0x460 && r < 0x590, strings.ContainsRune("سشصضښڛڜڝڞ", r):
+		return 1.23
+	case r >= 0x600, r >= 0x250 && r < 0x2b0:
+		return 1.15
+	}
+	return 0.92
 }
 
 // asciiWidth is the width in em of a character from the space to the tilde in DejaVu Sans, the widest of the
@@ -58,16 +90,20 @@ func cut(s string, most int) string {
 
 // fit shortens a text to a width.
 func fit(s string, size, width float64) string {
-	s = cut(s, 500)
-	if textWidth(s, size) <= width {
-		return s
-	}
-	for n := utf8.RuneCountInString(s) - 1; n > 0; n-- {
-		if short := cut(s, n); textWidth(short, size) <= width {
-			return short
+	const ellipsis = '…'
+	at, used := 0, 0.0 // the most that leaves room for an ellipsis
+	for i, r := range s {
+		if used+letterWidth(ellipsis, size) <= width {
+			at = i
+		}
+		if used += letterWidth(r, size); used > width {
+			if at == 0 {
+				return ""
+			}
+			return strings.TrimRight(s[:at], " ") + string(ellipsis)
 		}
 	}
-	return ""
+	return s
 }
 
 // appendEscaped appends text fit for XML content and attributes. Characters that XML cannot hold are dropped.
@@ -94,5 +130,12 @@ func appendEscaped(b []byte, s string) []byte {
 	return b
 }
 
-// oneLine makes text of several lines one.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine makes text of several lines one, without characters that would turn the direction of what follows.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return -1
+		}
+		return r
+	}, s)), " ")
+}
