@@ -123,6 +123,17 @@ func newSampler(cfg *Config, catalogue *Catalogue, opts Options) *spool.Sampler 
 	})
 }
 
+// resample brings the keys of sampling of another configuration into effect, and says which take a new start. The lock is held.
+func (s *Server) resample(cfg *Config) {
+	if cfg.Spool != s.cfg.Spool || cfg.Spool && cfg.SpoolDir != s.cfg.SpoolDir {
+		s.log.Warn("spool and spooldir take effect when the node is started again")
+	}
+	if s.sampler != nil {
+		s.store.SetLimits(cfg.SpoolKeep, cfg.SpoolSize)
+		s.sampler.Change(cfg.SampleInterval, cfg.SampleParallel)
+	}
+}
+
 // SpoolStatus says how sampling and the spool are doing; false when the node does neither.
 func (s *Server) SpoolStatus() (spool.Status, spool.SamplerStatus, bool) {
 	if s.sampler == nil {

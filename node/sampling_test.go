@@ -79,6 +79,22 @@ func TestSessionsFetchWhatWasSampled(t *testing.T) {
 	}
 }
 
+func TestKeysOfSamplingAreReadAnew(t *testing.T) {
+	const config = "spool yes\nspooldir spool\n"
+	n := startNode(t, setup{scripts: map[string]string{"load": loadScript}, config: config + "sample_interval 7d\n"})
+	if err := n.server.Reload(t.Context(), n.config(t, config+"sample_interval 1\nspool_keep 1h\n")); err != nil {
+		t.Fatal(err)
+	}
+	m := n.dial(t)
+	awaitSpool(t, m, "spoolfetch 0", `load.value \d+:0.10\n`)
+	if err := n.server.Reload(t.Context(), n.config(t, config+"spooldir other\n")); err != nil {
+		t.Fatal(err)
+	}
+	if log := n.log.String(); !strings.Contains(log, "take effect when the node is started again") {
+		t.Errorf("it does not say that the folder is that of before:\n%s", log)
+	}
+}
+
 func TestNodeWithoutSpoolDoesNotSample(t *testing.T) {
 	n := startNode(t, setup{scripts: map[string]string{"load": "echo a.value 1"}})
 	m := n.dial(t)

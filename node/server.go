@@ -81,10 +81,8 @@ func (s *Server) Reload(ctx context.Context, cfg *Config) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.resample(cfg)
 	s.cfg = cfg
-	if s.sampler != nil {
-		s.sampler.Look()
-	}
 	return nil
 }
 

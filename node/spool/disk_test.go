@@ -135,6 +135,24 @@ func TestAgeDropsWhatIsOlderThanItMayBe(t *testing.T) {
 	})
 }
 
+func TestLimitsCanBeChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), spool.Options{Size: 2 << 20, Segment: 1000})
+		for i := range 1000 {
+			add(t, s, sample("load", i))
+			wait(time.Second)
+		}
+		before := s.Status()
+		s.SetLimits(time.Hour, 20_000)
+		if err := s.Maintain(); err != nil {
+			t.Fatal(err)
+		}
+		if st := s.Status(); before.Lost != 0 || st.Bytes > 20_000 || st.Samples < 100 || st.Lost+st.Samples != before.Samples {
+			t.Errorf("status %+v, before %+v", st, before)
+		}
+	})
+}
+
 func TestFullDiskCostsTheOldestSamples(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full, writes := 0, 0

@@ -76,6 +76,9 @@ type Sampler struct {
 	mu    sync.Mutex
 	stats SamplerStatus
 	told  time.Time // when trouble with the spool was last logged
+	// What the next look at the plugins brings into effect; opts are what is in effect.
+	interval time.Duration
+	parallel int
 }
 
 // SamplerStatus is what there is to say about a sampler.
@@ -95,7 +98,26 @@ func NewSampler(source Source, store *Store, opts SamplerOptions) *Sampler {
 	if opts.Parallel <= 0 {
 		opts.Parallel = parallel
 	}
-	return &Sampler{source: source, store: store, opts: opts, again: make(chan struct{}, 1), plans: make(map[string]*plan)}
+	return &Sampler{
+		source: source, store: store, opts: opts, again: make(chan struct{}, 1), plans: make(map[string]*plan),
+		interval: opts.Interval, parallel: opts.Parallel,
+	}
+}
+
+// Change changes how often plugins are sampled that do not say it, and how many run at a time. It looks the plugins up
+// at once, as Look does.
+func (s *Sampler) Change(interval time.Duration, parallel int) {
+	s.mu.Lock()
+	s.interval, s.parallel = interval, parallel
+	s.mu.Unlock()
+	s.Look()
+}
+
+// settle brings what was changed into effect.
+func (s *Sampler) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Interval, s.opts.Parallel = s.interval, s.parallel
 }
 
 // Look makes the sampler look up the plugins at once, as after a change of the configuration.
@@ -130,6 +152,7 @@ func (s *Sampler) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case list := <-lists:
+			s.settle()
 			s.take(list, time.Now())
 		case o := <-ended:
 			s.end(&o)

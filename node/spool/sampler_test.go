@@ -263,6 +263,23 @@ func TestPluginsComeAndGo(t *testing.T) {
 	})
 }
 
+func TestTheScheduleCanBeChangedWhileItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNode{plugins: map[string]*fakePlugin{"load": {}, "slow": {rate: time.Hour}}}
+		_, sampler := sampling(t, n, spool.SamplerOptions{Interval: time.Hour})
+		wait(time.Second)
+		before := n.get("load").n
+		sampler.Change(10*time.Second, 8)
+		wait(100 * time.Second)
+		if got := n.get("load").n - before; got < 9 || got > 11 {
+			t.Errorf("%d samples in 100 seconds at one in ten", got)
+		}
+		if got := n.get("slow").n; got > 1 {
+			t.Errorf("one that has a rate of its own was sampled %d times", got)
+		}
+	})
+}
+
 func TestFailuresAreCountedAndNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNode{plugins: map[string]*fakePlugin{"bad": {rate: time.Second, fails: true}}}

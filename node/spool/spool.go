@@ -112,14 +112,18 @@ type Status struct {
 	Damaged        int64     // bytes on disk that could not be read as samples
 }
 
+func (o *Options) fillDefaults() {
+	const week, size, largest, answer, pieces = 7 * 24 * time.Hour, 256 << 20, 4 << 20, 16 << 20, 64
+	setDefault(&o.Keep, week)
+	setDefault(&o.Size, size)
+	setDefault(&o.Segment, min(largest, o.Size/pieces))
+	setDefault(&o.Answer, answer)
+}
+
 // Open opens the spool in a folder, which it makes, and cuts off what a crash left half-written. Only one
 // process can have it open: munin.ErrInUse.
 func Open(dir string, opts Options) (*Store, error) {
-	const week, size, largest, answer, pieces = 7 * 24 * time.Hour, 256 << 20, 4 << 20, 16 << 20, 64
-	setDefault(&opts.Keep, week)
-	setDefault(&opts.Size, size)
-	setDefault(&opts.Segment, min(largest, opts.Size/pieces))
-	setDefault(&opts.Answer, answer)
+	opts.fillDefaults()
 	const ownerOnly = 0o700
 	if err := os.MkdirAll(dir, ownerOnly); err != nil {
 		return nil, fmt.Errorf("make the spool folder: %w", err)
@@ -144,6 +148,15 @@ func setDefault[T int64 | time.Duration](v *T, value T) {
 	if *v <= 0 {
 		*v = value
 	}
+}
+
+// SetLimits changes what is kept at most. What is too old or too much by the new limits goes with the next Maintain.
+func (s *Store) SetLimits(keep time.Duration, size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Keep, s.opts.Size = keep, size
+	s.opts.Segment = 0
+	s.opts.fillDefaults()
 }
 
 // Close writes everything to the disk and lets others open the folder.
