@@ -113,6 +113,9 @@ func ourView(t *testing.T, data, conf string) []string {
 	}
 	var lines []string
 	for _, h := range hosts {
+		if isSelf(h.ID) {
+			continue
+		}
 		graphs, err := cat.Graphs(t.Context(), h.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +146,7 @@ func viewGraph(conf *config.Config, host munin.HostID, g *munin.Graph) []string 
 			from = append(from, location(source.ID))
 		}
 		patience := ""
-		if f.UnknownLimit > 0 && !(f.Warning.IsZero() && f.Critical.IsZero()) {
+		if f.UnknownLimit > 0 && (!f.Warning.IsZero() || !f.Critical.IsZero()) {
 			patience = strconv.Itoa(f.UnknownLimit)
 		}
 		lines = append(lines, strings.Join([]string{
