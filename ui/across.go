@@ -491,6 +491,9 @@ func (s *Server) acrossPicture(w http.ResponseWriter, r *http.Request, name stri
 	for i := range av.rows[:min(len(av.rows), maxOverlaid)] {
 		row := &av.rows[i]
 		label := row.Host
+		if f.short[label] > 1 {
+			label = row.Group + " › " + label
+		}
 		if av.field == "" && len(av.kind.fields) > 1 {
 			label += " " + row.Label
 		}

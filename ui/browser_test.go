@@ -64,6 +64,7 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 func waitFor(t *testing.T, ctx context.Context, expression string) { //nolint:revive // as above
 	t.Helper()
 	const patience = 20 * time.Second
+	expression = "Boolean(" + expression + ")"
 	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
 	for start := time.Now(); pageWentAway(err) && time.Since(start) < patience; {
 		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
@@ -76,7 +77,8 @@ func waitFor(t *testing.T, ctx context.Context, expression string) { //nolint:re
 
 // pageWentAway tells whether the browser was still leaving the page that was asked: the next one can answer.
 func pageWentAway(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "Cannot find context") || strings.Contains(err.Error(), "context was destroyed"))
+	return err != nil && (strings.Contains(err.Error(), "Cannot find context") || strings.Contains(err.Error(), "context was destroyed") ||
+		strings.Contains(err.Error(), "target navigated"))
 }
 
 // quiet fails when the browser complained: an error, a warning, a broken policy, a script that threw.

@@ -73,7 +73,7 @@ func (s *Server) searchAPI(w http.ResponseWriter, r *http.Request) error {
 
 // find searches hosts, groups, tags, categories, graphs, fields and views. Every word has to fit somewhere.
 func (s *Server) find(r *http.Request, f *fleet, query string) ([]Hit, error) {
-	words := strings.Fields(strings.ToLower(query))
+	words := strings.Fields(strings.ReplaceAll(strings.ToLower(query), "/", " ")) // "web1/cpu" is two words
 	if len(words) == 0 {
 		return nil, nil
 	}

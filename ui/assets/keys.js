@@ -33,6 +33,7 @@ async function search() {
   if (!answer.ok || turn !== asked) return;
   const hits = await answer.json();
   if (turn !== asked || document.activeElement !== box) return;
+  const before = chosen() >= 0 ? list.children[chosen()].dataset.url : '';
   closeList();
   if (hits.length === 0) return;
   list = document.createElement('ul');
@@ -55,6 +56,8 @@ async function search() {
   });
   box.closest('form').append(list);
   box.setAttribute('aria-expanded', 'true');
+  const again = hits.findIndex((hit) => hit.url === before);
+  if (before && again >= 0) choose(again);
 }
 
 if (box) {
@@ -70,8 +73,12 @@ if (box) {
   box.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown' && list) { event.preventDefault(); choose(chosen() + 1); }
     else if (event.key === 'ArrowUp' && list) { event.preventDefault(); choose(chosen() - 1); }
-    else if (event.key === 'Enter' && chosen() >= 0) { event.preventDefault(); location.assign(list.children[chosen()].dataset.url); }
     else if (event.key === 'Escape') { if (list) closeList(); else box.blur(); }
+  });
+  box.closest('form').addEventListener('submit', (event) => {
+    if (chosen() < 0) return;
+    event.preventDefault();
+    location.assign(list.children[chosen()].dataset.url);
   });
   box.closest('form').addEventListener('pointerdown', (event) => {
     const item = event.target.closest('[role=option]');
@@ -155,7 +162,8 @@ function step(by) {
 
 function compare() {
   const links = [...document.querySelectorAll('.compare a')];
-  const at = links.findIndex((a) => a.getAttribute('aria-current'));
+  const by = (href) => new URL(href).searchParams.get('compare');
+  const at = links.findIndex((a) => by(a.href) === by(location.href));
   links[(at + 1) % links.length]?.click();
 }
 

@@ -164,9 +164,8 @@ func (c *completer) markSeries() (lines, areas []map[string]any) {
 		at := mark.At.UnixMilli()
 		if !mark.At.Before(c.model.Range.From) {
 			lines = append(lines, map[string]any{
-				"xAxis": at, "name": cut(oneLine(mark.Label), 60), "symbol": []string{"none", "triangle"}, "symbolSize": 7,
-				"symbolRotate": 180, "lineStyle": map[string]any{"color": colour, "type": "dotted", "width": 1},
-				"itemStyle": map[string]any{"color": colour}, "label": map[string]any{"show": false},
+				"xAxis": at, "name": cut(oneLine(mark.Label), 60), "symbol": "none", "lineStyle": map[string]any{"color": colour, "type": "dotted", "width": 1},
+				"label": map[string]any{"show": false},
 			})
 		}
 		if !mark.To.IsZero() {
