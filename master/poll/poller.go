@@ -49,10 +49,11 @@ type Options struct {
 // again; a crash before the observer leaves a level to be judged at the next poll. Nothing that was shown or
 // told is ever missing afterwards.
 type Poller struct {
-	opts Options
-	room chan struct{} // one token for a session in progress
-	long chan struct{} // one token for a session that lasts
-	wake chan struct{} // the targets changed
+	opts    Options
+	room    chan struct{} // one token for a session in progress
+	long    chan struct{} // one token for a session that lasts
+	storing chan struct{} // one token for a poll whose session is over and that is being stored
+	wake    chan struct{} // the targets changed
 
 	library *library
 	scratch sync.Pool     // of *wire.Scratch
@@ -79,8 +80,8 @@ func New(targets []Target, opts Options) *Poller {
 	p := &Poller{
 		opts: opts, room: make(chan struct{}, opts.Concurrency), wake: make(chan struct{}, 1),
 		long: make(chan struct{}, longSessions*opts.Concurrency), library: newLibrary(),
-		catchUp: make(chan struct{}, catchUps),
-		stats:   Stats{Failed: make(map[string]int64), Limit: opts.Concurrency}, hosts: make(map[munin.HostID]HostStats),
+		catchUp: make(chan struct{}, catchUps), storing: make(chan struct{}, opts.Concurrency),
+		stats: Stats{Failed: make(map[string]int64), Limit: opts.Concurrency}, hosts: make(map[munin.HostID]HostStats),
 	}
 	p.Reload(targets)
 	return p
@@ -297,7 +298,10 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	result.Lag = lag
 	p.scratch.Put(scratch)
 	p.count(result)
+	// Where storing is slower than asking, sessions wait, and what they gave does not pile up.
+	p.storing <- struct{}{}
 	release()
+	defer func() { <-p.storing }()
 	memory.long = result.Took >= longSession
 	if len(breakers) > 0 || result.Err != nil {
 		// Those of before may not have been reached now.

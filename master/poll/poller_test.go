@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -398,6 +399,40 @@ func TestEveryPollIsLoggedWhereThatIsWanted(t *testing.T) {
 		}
 		if !strings.Contains(text.String(), "part of an answer could not be used") {
 			t.Errorf("no fault is logged:\n%s", text.String())
+		}
+	})
+}
+
+// slowSink takes 20 s for what it is given, several at once, and counts what waits for it.
+type slowSink struct {
+	*memory
+
+	busy, most atomic.Int64
+}
+
+func (s *slowSink) Append(ctx context.Context, readings []munin.Reading) error {
+	now := s.busy.Add(1)
+	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	}
+	<-time.After(20 * time.Second)
+	s.busy.Add(-1)
+	return s.memory.Append(ctx, readings)
+}
+
+func TestPollsDoNotPileUpBeforeASlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := make(map[string]*fakeNode)
+		var targets []poll.Target
+		for i := range 100 {
+			name := fmt.Sprintf("host%d", i)
+			nodes[name] = soundNode(name, i)
+			targets = append(targets, poll.Target{Host: munin.HostID(name), Address: name, Interval: time.Minute})
+		}
+		sink := &slowSink{memory: newMemory()}
+		p := newPipes(nodes)
+		stats := inFakeTime(t, 20*time.Minute, p, sink.memory, targets, func(o *poll.Options) { o.Sink, o.Concurrency = sink, 5 }, nil)
+		if sink.most.Load() != 5 || stats.Polls < 200 || stats.Late == 0 {
+			t.Errorf("%d polls waited to be stored at once; %+v", sink.most.Load(), stats)
 		}
 	})
 }
