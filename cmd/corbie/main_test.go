@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 }
 
 // patience is how long tests wait for what must come soon; it ends a broken test, it never makes one pass.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // corbie runs one verb in this process and returns what it printed.
 func corbie(t *testing.T, args ...string) (stdout, stderr string, code int) {
