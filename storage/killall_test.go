@@ -274,16 +274,16 @@ func TestKillingTheMasterLosesNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3)) //nolint:gosec // any moment will do
 	count := kills(t, 16)
 	for round := range count {
-		since := []string{"open", "", "open", "B"}[round%4]
+		since := []string{"open", "", "open", "B", "open", "open", "", "open"}[round%8]
 		l.one(t, round, since, time.Duration(rng.IntN(500))*time.Millisecond)
 		if round%10 == 4 { // something old comes late
 			day0 := l.begin.Add(-time.Duration(10+round%45) * day)
 			l.history(t, day0.Add(time.Duration(round)*time.Second), day0.Add(6*time.Hour), time.Hour)
 		}
-		if round%10 == 9 {
+		if round%20 == 9 {
 			l.checkReadOnly(t, l.dir, l.acked, round)
 		}
-		if round%20 == 12 {
+		if round%40 == 12 {
 			l.checkBackup(t)
 		}
 	}

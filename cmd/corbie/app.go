@@ -106,13 +106,10 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	a.closers = append(a.closers, a.catalog.Close)
 	early := serveStarting(a.listener)
 	a.samples, err = openSamples(dir, conf, log, registry, early)
-	handed := early.stop(ctx)
-	if err != nil {
-		return nil, errors.Join(err, handed)
+	if err = errors.Join(err, early.stop(ctx)); err != nil {
+		return nil, errors.Join(err, a.samples.Close())
 	}
-	if a.closers = append(a.closers, a.samples.Close); handed != nil {
-		return nil, handed
-	}
+	a.closers = append(a.closers, a.samples.Close)
 	if a.acks, err = newAckBook(ctx, a.catalog); err != nil {
 		return nil, err
 	}

@@ -163,6 +163,9 @@ func (s *samples) run(ctx context.Context) error {
 
 // Close closes both.
 func (s *samples) Close() error {
+	if s == nil {
+		return nil
+	}
 	var err error
 	if s.embedded != nil {
 		err = s.embedded.Close()
