@@ -129,6 +129,9 @@ func (c *cells) at(t int64) *munin.Bucket {
 // owns says whether all of a stretch belongs to the series: its name may have been another's before or after.
 func (c *cells) owns(start, size int64) bool { return start >= c.own.From && start+size-1 < c.own.To }
 
+// stepOf is the start of the step that holds t.
+func (c *cells) stepOf(t int64) int64 { return c.start + rollup.Floor(t-c.start, c.size) }
+
 // points feeds samples through the rater into the steps. Those before the span are read for the sake of the rate after them.
 func (c *cells) points(rater *munin.Rater, points *series.Points) {
 	for p, ok := points.Next(); ok; p, ok = points.Next() {

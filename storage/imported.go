@@ -188,14 +188,22 @@ func (f *filler) imported(ctx context.Context, side *series.Side, whole rollup.S
 		c := f.cells(i, rollup.Span{From: whole.From, To: min(whole.To, f.begin[i])})
 		last := c.out.Last
 		for b, ok := buckets.Next(); ok; b, ok = buckets.Next() {
-			if b.Start+side.Size > f.begin[i] {
+			over := b.Start+side.Size > f.begin[i]
+			if over {
+				// What is finer begins within this row: the row speaks for the steps before.
+				edge := c.stepOf(f.begin[i])
+				if b.Start >= edge {
+					break
+				}
+				c.span.To = min(c.span.To, edge)
+			}
+			if c.owns(b.Start, side.Size) {
+				c.bucket(b, side.Size)
+				found[i] = min(found[i], b.Start)
+			}
+			if over {
 				break
 			}
-			if !c.owns(b.Start, side.Size) {
-				continue
-			}
-			c.bucket(b, side.Size)
-			found[i] = min(found[i], b.Start)
 		}
 		if !math.IsNaN(last.V) {
 			c.out.Last = last

@@ -88,3 +88,33 @@ func TestImportedHistoryStandsBeforeTheSamplesWithoutSeamOrDoubleCount(t *testin
 		t.Errorf("imported: %v, %v", have, err)
 	}
 }
+
+// TestARowThatReachesIntoWhatIsFinerLeavesNoGap has archives whose ends do not fall together, as those of RRDs seldom do.
+func TestARowThatReachesIntoWhatIsFinerLeavesNoGap(t *testing.T) {
+	dir := t.TempDir()
+	end := time.Now().UTC().Truncate(2 * time.Hour)
+	source := munin.Source{ID: munin.SeriesID{Host: "web;a", Graph: "load", Field: "load"}}
+	err := storage.Import(t.Context(), dir, []storage.History{{Source: source, Archives: []storage.Archive{
+		rows(5*time.Minute, 100, end), rows(30*time.Minute, 101, end), rows(2*time.Hour, 100, end),
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	for _, step := range []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 7 * time.Hour} {
+		got, err := s.Query(t.Context(), []munin.Source{source}, munin.Range{From: end.Add(-150 * time.Hour), To: end}, step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range got[0].Buckets {
+			start := got[0].Start.Add(time.Duration(i) * step)
+			if step == time.Minute && !start.Before(end.Add(-500*time.Minute)) && start.Minute()%5 != 0 {
+				continue // between two rows of five minutes
+			}
+			off := math.Abs(b.Avg - float64(start.Unix()/300))
+			if b.Count == 0 || off > 24+step.Minutes()/5 || b.Count > max(1, int(step/(5*time.Minute)))+24 {
+				t.Errorf("step %s: bucket at %s is %+v", step, start, b)
+			}
+		}
+	}
+}
