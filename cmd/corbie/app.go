@@ -120,9 +120,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if err = a.watchLevels(); err != nil {
 		return nil, err
 	}
-	if _, err := a.takeEdits(ctx); err != nil {
-		log.Error("cannot take over what was renamed or removed by hand; it is tried again", "err", err)
-	}
+	a.editsWhileAway(ctx)
 	targets, err := a.configureHosts(ctx, conf)
 	if err != nil {
 		return nil, err

@@ -149,6 +149,16 @@ func (a *app) lookForEdits(ctx context.Context) {
 			a.virtual.Reload(a.plans(a.conf))
 		}
 	}
+	a.editsFailed(ctx, err)
+}
+
+// editsWhileAway takes over what was changed by hand while no master ran; the hosts are not configured yet.
+func (a *app) editsWhileAway(ctx context.Context) {
+	_, err := a.takeEdits(ctx)
+	a.editsFailed(ctx, err)
+}
+
+func (a *app) editsFailed(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
 		a.log.Error("cannot take over what was renamed or removed by hand; it is tried again", "err", err)
 	}
