@@ -19,13 +19,16 @@ import (
 
 var _ node.Native = (*plugins.Set)(nil)
 
+// defaultConfig is read when there is no --config.
+const defaultConfig = "/etc/corbie/node.conf"
+
 // folders are the flags that say where the node finds its files.
 type folders struct {
 	config, services, settings string
 }
 
 func (f *folders) bind(c *cobra.Command) {
-	c.Flags().StringVar(&f.config, "config", "", "configuration `file` in the form of munin-node.conf")
+	c.Flags().StringVar(&f.config, "config", "", "configuration `file` in the form of munin-node.conf (default "+defaultConfig+", if there is one)")
 	c.Flags().StringVar(&f.services, "servicedir", "", "plugin `folder`")
 	c.Flags().StringVar(&f.settings, "sconfdir", "", "`folder` with the plugins' settings (plugin-conf.d)")
 }
@@ -67,15 +70,9 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // configure reads the configuration that the flags name.
 func (p *program) configure(ctx context.Context, f *folders) (*node.Config, error) {
-	cfg := node.DefaultConfig()
-	if f.config != "" {
-		path, err := filepath.Abs(f.config)
-		if err != nil {
-			return nil, fmt.Errorf("find the configuration: %w", err)
-		}
-		if cfg, err = node.LoadConfig(path); err != nil {
-			return nil, err
-		}
+	cfg, err := f.load()
+	if err != nil {
+		return nil, err
 	}
 	for _, folder := range []struct {
 		flag   string
@@ -97,6 +94,22 @@ func (p *program) configure(ctx context.Context, f *folders) (*node.Config, erro
 	}
 	p.fill(ctx, cfg)
 	return cfg, nil
+}
+
+// load reads the configuration file, if there is one.
+func (f *folders) load() (*node.Config, error) {
+	if f.config == "" {
+		cfg, err := node.LoadConfig(defaultConfig)
+		if errors.Is(err, os.ErrNotExist) {
+			return node.DefaultConfig(), nil
+		}
+		return cfg, err
+	}
+	path, err := filepath.Abs(f.config)
+	if err != nil {
+		return nil, fmt.Errorf("find the configuration: %w", err)
+	}
+	return node.LoadConfig(path)
 }
 
 // fill works out what a configuration may leave open: from MUNIN_LIBDIR and MUNIN_PLUGSTATE in the environment,

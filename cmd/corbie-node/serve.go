@@ -27,7 +27,7 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve this machine's plugins to masters",
 		Long: "serve serves this machine's plugins to masters until it is told to stop (SIGTERM). SIGHUP makes it read its\n" +
-			"configuration anew. Without --config it listens on 127.0.0.1:4949 and lets only this machine ask.",
+			"configuration anew. Without a configuration it listens on 127.0.0.1:4949 and lets only this machine ask.",
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context(), &where, listen) },
 	}
