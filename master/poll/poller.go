@@ -206,7 +206,7 @@ func (p *Poller) poll(ctx context.Context, target Target, first time.Duration, t
 			continue
 		case <-timer.C:
 		}
-		aside(func() { p.once(ctx, target, next, &memory) })
+		p.once(ctx, target, next, &memory)
 		next = p.nextSlot(ctx, s, next, target.Host)
 		timer.Reset(time.Until(next))
 	}
@@ -279,6 +279,11 @@ func (p *Poller) once(ctx context.Context, target Target, slot time.Time, memory
 	if !ok {
 		return
 	}
+	aside(func() { p.pollNow(ctx, target, slot, memory, release) })
+}
+
+// pollNow polls a host that has a place among the sessions.
+func (p *Poller) pollNow(ctx context.Context, target Target, slot time.Time, memory *memory, release func()) {
 	start := time.Now()
 	lag := max(start.Sub(slot), 0)
 	if s := target.slots(); start.Sub(slot).Abs() > s.tolerance() {
