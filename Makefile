@@ -11,10 +11,11 @@ FUZZTIME ?= 10s
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-build: ## build bin/corbie (the master) and bin/corbie-node (the agent, static)
+build: ## build bin/corbie (the master), bin/corbie-node (the agent, static) and bin/corbie-fleet (simulated nodes)
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/corbie-node ./cmd/corbie-node
 	go build -trimpath -o bin/corbie ./cmd/corbie
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/corbie-fleet ./cmd/corbie-fleet
 
 run: build ## build, then run a node and a master on loopback with this machine's graphs
 	@./.ci/try
