@@ -38,6 +38,7 @@ lint: ## formatting, vet, linters, dead code, tidy modules
 bench: build peers ## print the figures that the documentation claims, side by side with the peers
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/...
 	go test -run '^$$' -bench . -benchtime 1s -timeout 30m ./storage/...
+	go test -run '^$$' -bench . -benchtime 20x -timeout 30m ./ui
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@./.ci/fuzz $(FUZZTIME)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -204,6 +205,8 @@ type Ranked struct {
 	Group                     string
 	Now, Average, Max         string
 	Share                     int // of the largest, in percent
+	// Spark is the curve over the range as a path in a box of 120 by 20, its own highest value at the top.
+	Spark                     string
 	Level                     munin.Level
 	Shape                     string
 	by                        float64
@@ -297,8 +300,23 @@ type acrossView struct {
 	partial  bool
 }
 
-// survey reads a graph on all hosts and ranks its fields.
+// survey reads a graph on all hosts and ranks its fields. The page and its picture ask for the same within a moment.
 func (s *Server) survey(r *http.Request, f *fleet, name string) (*acrossView, error) {
+	q := r.URL.Query()
+	key := strings.Join([]string{name, q.Get("field"), q.Get("sort"), q.Get("group"), cmp.Or(q.Get("from"), periods()[0].From), orNow(q.Get("to"))}, "\x00")
+	if v, ok := f.surveys.Load(key); ok {
+		if known, ok := v.(*acrossView); ok {
+			return known, nil
+		}
+	}
+	v, err := s.readSurvey(r, f, name)
+	if err == nil {
+		f.surveys.Store(key, v)
+	}
+	return v, err
+}
+
+func (s *Server) readSurvey(r *http.Request, f *fleet, name string) (*acrossView, error) {
 	l, err := s.index(r.Context(), f)
 	if err != nil {
 		return nil, err
@@ -394,7 +412,7 @@ func (v *acrossView) add(s munin.Series, field *munin.Field, m *chart.Model, sho
 	row := Ranked{
 		Host: id.Host.Name(), Group: groupWords(id.Host.Group()), HostURL: v.fleet.hostURL(id.Host), Label: clip(field.Label, 80), id: id,
 		URL: rangeURL(v.fleet.graphURL(id.Host, id.Graph), v.from, v.to), Now: m.Format(figures.Current),
-		Average: m.Format(figures.Average), Max: m.Format(figures.Max),
+		Average: m.Format(figures.Average), Max: m.Format(figures.Max), Spark: spark(shown.Values),
 	}
 	switch v.sort {
 	case "now":
@@ -413,6 +431,33 @@ func (v *acrossView) add(s munin.Series, field *munin.Field, m *chart.Model, sho
 		}
 	}
 	v.rows = append(v.rows, row)
+}
+
+// spark is a curve as an SVG path in a box of 120 by 20; what is unknown is left out.
+func spark(values []float64) string {
+	low, high := 0.0, 0.0
+	for _, v := range values {
+		if v-v == 0 { // known
+			low, high = min(low, v), max(high, v)
+		}
+	}
+	if high == low || len(values) < 2 {
+		return ""
+	}
+	var b []byte
+	pen := byte('M')
+	for i, v := range values {
+		if v-v != 0 {
+			pen = 'M'
+			continue
+		}
+		b = append(b, pen)
+		b = strconv.AppendInt(b, int64(math.Round(120*float64(i)/float64(len(values)-1))), 10)
+		b = append(b, ' ')
+		b = strconv.AppendFloat(b, math.Round(10*(19-18*(v-low)/(high-low)))/10, 'f', -1, 64)
+		pen = 'L'
+	}
+	return string(b)
 }
 
 func (v *acrossView) shares() {

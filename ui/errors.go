@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"corbie/munin"
@@ -80,7 +81,7 @@ func (s *Server) trouble(r *http.Request, err error) (int, TroublePage) {
 	f, fleetErr := s.fleet(r)
 	if fleetErr != nil {
 		v := s.viewer(r)
-		f = &fleet{now: time.Now().In(v.location), viewer: v, short: map[string]int{}, pages: &rendered{}}
+		f = &fleet{now: time.Now().In(v.location), viewer: v, short: map[string]int{}, pages: &rendered{}, surveys: &sync.Map{}}
 	}
 	var (
 		bad       *badRequestError

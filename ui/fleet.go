@@ -91,6 +91,7 @@ type fleet struct {
 	short    map[string]int // how many hosts have this short name
 	byID     map[munin.HostID]*HostRow
 	pages    *rendered // pages made of this fleet
+	surveys  *sync.Map // *acrossView by what was asked for
 }
 
 // fleetLife is how long a fleet that was read is good for: many readers look at the same moment.
@@ -136,7 +137,7 @@ func (s *Server) readFleet(ctx context.Context, v viewer, now time.Time) (*fleet
 	if err != nil {
 		return nil, fmt.Errorf("list the hosts: %w", err)
 	}
-	f := &fleet{now: now, viewer: v, short: make(map[string]int), byID: make(map[munin.HostID]*HostRow, len(hosts)), pages: &rendered{}}
+	f := &fleet{now: now, viewer: v, short: make(map[string]int), byID: make(map[munin.HostID]*HostRow, len(hosts)), pages: &rendered{}, surveys: &sync.Map{}}
 	for _, h := range hosts {
 		f.short[h.ID.Name()]++
 	}
