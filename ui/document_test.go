@@ -1,13 +1,17 @@
 package ui_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/andybalholm/cascadia"
 	"golang.org/x/net/html"
+
+	"corbie/ui/uitest"
 )
 
 // visit asks for one address and gives back the whole answer.
@@ -101,4 +105,53 @@ func (d document) hasAttribute(selector, name, want string) {
 		}
 	}
 	d.t.Errorf("no %q has %s=%q; they have %q", selector, name, want, all)
+}
+
+// readAll is the body of an answer.
+func readAll(tb testing.TB, answer *http.Response) string {
+	tb.Helper()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(body)
+}
+
+// pagesOf are the addresses of every kind of page, with all hosts and graphs of a fleet.
+func pagesOf(tb testing.TB, f *uitest.Fleet) []string {
+	tb.Helper()
+	pages := []string{
+		"/", "/problems", "/capacity", "/changes", "/inventory", "/inventory.csv", "/missing", "/views", "/kiosk", "/keys", "/feed.atom",
+		"/search?q=e", "/search.json?q=e", "/search?q=df", "/api/annotations",
+	}
+	hosts, err := f.Hosts(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	add := func(path string) {
+		if !seen[path] {
+			seen[path] = true
+			pages = append(pages, path)
+		}
+	}
+	for _, h := range hosts {
+		host := "/h/" + url.PathEscape(string(h.ID))
+		add(host)
+		if h.ID.Group() != "" {
+			add("/g/" + url.PathEscape(h.ID.Group()))
+		}
+		graphs, err := f.Graphs(tb.Context(), h.ID)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for i := range graphs {
+			add("/c/" + url.PathEscape(graphs[i].Category))
+			add("/x/" + url.PathEscape(graphs[i].Name))
+			if i == 0 {
+				add(host + "/" + url.PathEscape(graphs[i].Name))
+			}
+		}
+	}
+	return pages
 }

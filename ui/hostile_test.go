@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 
 	"corbie/munin"
+	"corbie/ui/access"
 	"corbie/ui/uitest"
 )
 
@@ -96,6 +97,95 @@ func TestHostileTextsReachNoPageAsMarkup(t *testing.T) {
 	}
 }
 
+// TestHostileTextsReachNoOtherPage is the same for every kind of page, with texts that came from people, browsers and programs, too.
+func TestHostileTextsReachNoOtherPage(t *testing.T) {
+	for _, text := range hostileTexts() {
+		h := newHouse(t, func(s *access.Settings) { s.OIDC = &access.OIDC{Issuer: "https://login.example.com", Client: "corbie"} })
+		*h.fleet = *hostileFleet(text)
+		planted(t, h, text)
+		host := hostileHost(text)
+		pages := append(pagesOf(t, h.fleet), "/account", "/audit", "/login?next="+url.QueryEscape("/"+text), "/v/night", "/kiosk?v=night",
+			"/search?q="+url.QueryEscape(text), "/missing?plugin="+url.QueryEscape(text), "/inventory?tag="+url.QueryEscape(text), "/x/"+url.PathEscape(clipped(text)),
+			"/c/"+url.PathEscape(clipped(text)), "/h/"+url.PathEscape(clipped(text)), "/h/"+url.PathEscape(string(host))+"/bad?from="+url.QueryEscape(text),
+			"/h/"+url.PathEscape(string(host))+"/bad?from=now-1d&compare=week")
+		cookie := h.signIn(t, "alice", "wonderland", "User-Agent", clipped(text))
+		for _, path := range pages {
+			answer := h.send(t, http.MethodGet, path, "", "Cookie", cookie, "Accept", "text/html", "User-Agent", clipped(text))
+			body := []byte(readAll(t, answer))
+			if answer.StatusCode >= http.StatusInternalServerError {
+				t.Errorf("%.60q: %.80s: %s", text, path, answer.Status)
+			}
+			switch kind, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";"); kind {
+			case "text/html":
+				checkMarkup(t, path, body)
+			case "application/atom+xml":
+				checkFeed(t, body)
+			case "application/json", "text/csv", "text/plain", "":
+				if answer.Header.Get("X-Content-Type-Options") != "nosniff" {
+					t.Errorf("%.80s: a browser may take it for something else", path)
+				}
+			default:
+				t.Errorf("%.80s is %s", path, kind)
+			}
+		}
+		answer := h.send(t, http.MethodPost, "/login", url.Values{"name": {text}, "password": {text}, "next": {text}}.Encode(), "Accept", "text/html")
+		checkMarkup(t, "a name that is not known", []byte(readAll(t, answer)))
+	}
+}
+
+// checkFeed finds links that lead elsewhere, and elements that no feed has.
+func checkFeed(tb testing.TB, body []byte) {
+	tb.Helper()
+	decoder := xml.NewDecoder(bytes.NewReader(body))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			tb.Fatalf("the feed is not well-formed: %v", err)
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		if start.Name.Space != "http://www.w3.org/2005/Atom" {
+			tb.Errorf("the feed has <%s>", start.Name.Local)
+		}
+		for _, a := range start.Attr {
+			if a.Name.Local == "href" && !strings.HasPrefix(a.Value, "http://example.com/") {
+				tb.Errorf("the feed leads to %.80q", a.Value)
+			}
+		}
+	}
+}
+
+// clipped is as much of a text as an address or a header holds.
+func clipped(text string) string { return strings.ToValidUTF8(text[:min(len(text), 900)], "") }
+
+// planted puts a text wherever people, browsers and programs can write.
+func planted(tb testing.TB, h *house, text string) {
+	tb.Helper()
+	host := hostileHost(text)
+	short := strings.ToValidUTF8(text[:min(len(text), 300)], "")
+	id := munin.SeriesID{Host: host, Graph: "bad", Field: "b"}
+	ctx := tb.Context()
+	now := time.Now()
+	// Some of it is refused where it comes in; what is not has to be shown well.
+	_ = h.fleet.Annotate(ctx, munin.Annotation{Kind: munin.Deploy, From: now.Add(-time.Hour), Text: short, By: short, Where: host, Graph: short, Field: short})
+	_ = h.fleet.Annotate(ctx, munin.Annotation{Kind: munin.AnnotationKind(short), From: now.Add(-2 * time.Hour), To: now, Text: short, By: short})
+	_ = h.fleet.Acknowledge(ctx, munin.Ack{ID: id, Level: munin.Critical, At: now, By: short, Comment: short})
+	_ = h.fleet.SaveView(ctx, munin.SavedView{Name: "night", Title: short, By: short, Items: []munin.SavedItem{{Host: host, Graph: "bad"}, {Host: munin.HostID(short), Graph: short}}})
+	for _, err := range []error{
+		h.doors.LogChange(ctx, munin.Change{At: now, Who: text, Method: text, Address: text, Action: text, Detail: text}),
+		h.doors.SaveSession(ctx, munin.Session{ID: text, Person: text, Method: text, Began: now, Seen: now, Ends: now.Add(time.Hour), Address: text, Agent: text}),
+	} {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 // checkMarkup finds what only hostile text could have brought into a page of ours.
 func checkMarkup(tb testing.TB, path string, body []byte) {
 	tb.Helper()
@@ -114,7 +204,7 @@ func checkMarkup(tb testing.TB, path string, body []byte) {
 				tb.Errorf("%.80s: <%s %s=%q>", path, n.Data, a.Key, a.Val)
 			case (a.Key == "href" || a.Key == "src") && !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "#"):
 				tb.Errorf("%.80s: <%s %s=%.80q> leads elsewhere", path, n.Data, a.Key, a.Val)
-			case a.Key == "src" && n.Data == "img" && !strings.HasPrefix(value, "/h/"):
+			case a.Key == "src" && n.Data == "img" && !strings.HasPrefix(value, "/h/") && !strings.HasPrefix(value, "/x/"):
 				tb.Errorf("%.80s: a picture from %.80q", path, a.Val)
 			}
 		}
