@@ -42,6 +42,8 @@ func TestMuninUpdatePollsThroughTLS(t *testing.T) {
 		"a chain":                     {"tls enabled\n" + keys(ca.Under(t, "site").Issue(t, "far"), ca.File), paranoid},
 		"a node without a key":        {"tls enabled\n", "tls enabled\n" + keys(master, ca.File)},
 		"auto at a node in the clear": {"tls disabled\n", "tls auto\n" + keys(master, ca.File)},
+		"both auto":                   {keys(ca.Issue(t, "another"), ca.File), "tls auto\n" + keys(master, ca.File)},
+		"a master in the clear":       {"tls auto\n" + keys(ca.Issue(t, "third"), ca.File), "tls disabled\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := startTLSNode(t, c.node)
