@@ -11,6 +11,10 @@ import (
 	"corbie/node/runner"
 )
 
+// probeShare is how long a probe counts against the number of those at a time. One that takes longer waits more than it works, and
+// must not keep others from being offered.
+const probeShare = 500 * time.Millisecond
+
 // Run finds out in the background how plugins are to be offered, until ctx ends. It returns after the last
 // plugin that it started has ended.
 func (c *Catalogue) Run(ctx context.Context) error {
@@ -29,8 +33,11 @@ func (c *Catalogue) Run(ctx context.Context) error {
 		for _, e := range c.startProbes() {
 			running.Go(func() {
 				slots <- struct{}{}
+				release := sync.OnceFunc(func() { <-slots })
+				timer := time.AfterFunc(probeShare, release)
 				c.probe(ctx, e)
-				<-slots
+				timer.Stop()
+				release()
 			})
 		}
 	}

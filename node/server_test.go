@@ -408,3 +408,14 @@ func TestSessionsOfOneNodeAreApart(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestPluginsThatHangDoNotHideTheOthers(t *testing.T) {
+	scripts := map[string]string{"good": loadScript}
+	for i := range 24 {
+		scripts[fmt.Sprintf("hangs%d", i)] = "exec sleep 60"
+	}
+	n := startNode(t, setup{scripts: scripts, wait: 8 * time.Second})
+	if got := n.dial(t).ask("list"); got != "good" {
+		t.Errorf("list %q", got)
+	}
+}
