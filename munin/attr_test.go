@@ -2,6 +2,7 @@ package munin_test
 
 import (
 	"testing"
+	"time"
 
 	"corbie/munin"
 )
@@ -27,5 +28,33 @@ func TestAnAttributeReadsAsItWasSet(t *testing.T) {
 	}
 	if empty := (munin.Field{}); empty.Attr("min") != "U" || empty.Attr("warning") != ":" || empty.Attr("unknown_limit") != "" {
 		t.Error("what was never set reads as if it were")
+	}
+}
+
+func TestAHostThatAnswersSlowlyIsLateAndNotSilent(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		why          string
+		answer, took time.Duration // ago, and long
+		failed       bool
+		silent, late bool
+	}{
+		{why: "an honest one", answer: 9 * time.Second, took: time.Second},
+		{why: "a silent one", answer: 40 * time.Second, took: time.Second, silent: true},
+		{why: "a slow one, asked for the second time", answer: 110 * time.Second, took: time.Minute, late: true},
+		{why: "a slow one that went away", answer: 160 * time.Second, took: time.Minute, late: true, silent: true},
+		{why: "one that failed after its last answer", answer: 40 * time.Second, took: time.Minute, failed: true, late: true, silent: true},
+	} {
+		h := munin.Host{Interval: 10 * time.Second, LastAnswer: now.Add(-c.answer), LastTried: now.Add(-c.answer), LastTook: c.took}
+		if c.failed {
+			h.LastTried = now
+		}
+		if h.SilentAt(now) != c.silent || h.Late() != c.late {
+			t.Errorf("%s: silent %v, late %v", c.why, h.SilentAt(now), h.Late())
+		}
+	}
+	never := munin.Host{Interval: time.Second}
+	if never.SilentAt(now) {
+		t.Error("a host that never answered is not one that fell silent")
 	}
 }

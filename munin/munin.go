@@ -152,6 +152,22 @@ type Host struct {
 	Spool int64
 }
 
+// Late says whether the last session took longer than the time between two polls: polls in between are left out.
+func (h *Host) Late() bool { return h.Interval > 0 && h.LastTook > h.Interval }
+
+// SilentAt says whether a host that has answered has been silent for longer than it may be. A session is known of when it is over, so one
+// that takes long and ends well does not make its host silent.
+func (h *Host) SilentAt(now time.Time) bool {
+	may := h.Silent
+	if may <= 0 {
+		may = 3 * h.Interval
+	}
+	if h.LastTried.Equal(h.LastAnswer) {
+		may += 2 * h.LastTook // that session, and the one that is under way
+	}
+	return may > 0 && !h.LastAnswer.IsZero() && now.Sub(h.LastAnswer) > may
+}
+
 // Poll is what one session with one host gave, whole or in part.
 type Poll struct {
 	Host    HostID

@@ -62,6 +62,7 @@ type HostRow struct {
 	Silent     bool
 	Never      bool // has not answered yet
 	LastAnswer *Moment
+	Late       bool // its polls take longer than the time between two
 	LastTried  *Moment
 	LastError  string
 	Interval   string
@@ -299,13 +300,9 @@ func (f *fleet) row(h munin.Host, problems []Problem) HostRow {
 		ID: h.ID, Name: h.ID.Name(), Group: h.ID.Group(), URL: f.hostURL(h.ID), Problems: problems, host: h,
 		LastAnswer: moment(h.LastAnswer, f.now), LastTried: moment(h.LastTried, f.now), LastError: clip(h.LastError, 300),
 		Interval: munin.FormatDuration(h.Interval), Never: h.LastAnswer.IsZero(),
-		Took: munin.FormatValue(h.LastTook.Seconds(), 1000) + "s",
+		Took: munin.FormatValue(h.LastTook.Seconds(), 1000) + "s", Late: h.Late(),
 	}
-	silent := h.Silent
-	if silent <= 0 {
-		silent = 3 * h.Interval
-	}
-	row.Silent = !row.Never && !h.Archived && silent > 0 && f.now.Sub(h.LastAnswer) > silent
+	row.Silent = !h.Archived && h.SilentAt(f.now)
 	if row.Silent || row.Never {
 		row.Level = munin.Unknown
 	}

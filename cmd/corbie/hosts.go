@@ -33,7 +33,12 @@ func (p *program) hostsCommand() *cobra.Command {
 		Long: `hosts lists every host with the age of its last answer and what its last poll
 took. SLOW says what took long, where that is worth knowing: a plugin, or that
 the poll had to wait for others before it could begin. FAILING names the plugins
-of whose last answer something could not be used: "corbie graphs HOST" says why.`,
+of whose last answer something could not be used: "corbie graphs HOST" says why.
+
+STATE is ok; new, not polled yet; failing, the last poll went wrong; silent, and
+for longer than silent_after; late, polls take longer than the time between two,
+so that some are left out; virtual, it shows what others have; or archived, not
+configured any more.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := p.openCatalog()
@@ -96,10 +101,12 @@ func hostState(h munin.Host, now time.Time) string {
 		return "virtual"
 	case h.LastTried.IsZero():
 		return "new"
-	case h.LastAnswer.IsZero(), h.Silent > 0 && now.Sub(h.LastAnswer) > h.Silent:
+	case h.LastAnswer.IsZero(), h.SilentAt(now):
 		return "silent"
 	case h.LastError != "":
 		return "failing"
+	case h.Late():
+		return "late"
 	}
 	return "ok"
 }
