@@ -183,7 +183,9 @@ type Poll struct {
 	Readings []Reading
 	Faults   []Fault // what was dropped, by plugin and line
 	Bytes    int64   // received
-	Err      error   // why the session was given up early, nil when it went well
+	// Encrypted says that all of it came through TLS.
+	Encrypted bool
+	Err       error // why the session was given up early, nil when it went well
 
 	Lag         time.Duration // how late the session began: it had to wait for others
 	Slowest     string        // plugin whose answer took longest; empty where none answered

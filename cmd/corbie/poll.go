@@ -87,7 +87,11 @@ func (p *program) printPoll(got *munin.Poll, format string) error {
 		errText = got.Err.Error()
 	}
 	if format == formatText {
-		fmt.Fprintf(p.stderr, "%s: node %s; offers %s; %s, %s, %s, %d bytes in %s\n", got.Address, orNone(got.Banner),
+		how := ""
+		if got.Encrypted {
+			how = ", encrypted"
+		}
+		fmt.Fprintf(p.stderr, "%s: node %s%s; offers %s; %s, %s, %s, %d bytes in %s\n", got.Address, orNone(got.Banner), how,
 			orNone(strings.Join(got.Caps, " ")), plural(len(got.Plugins), "plugin", "plugins"), plural(len(got.Graphs), "graph", "graphs"),
 			plural(len(rows), "value", "values"), got.Bytes, got.Took.Round(time.Millisecond))
 		for _, f := range faults {
@@ -98,7 +102,7 @@ func (p *program) printPoll(got *munin.Poll, format string) error {
 		}
 	}
 	return t.write(p.stdout, format, map[string]any{
-		"host": got.Host, "address": got.Address, "banner": got.Banner, "capabilities": got.Caps, "plugins": got.Plugins,
+		"host": got.Host, "address": got.Address, "banner": got.Banner, "encrypted": got.Encrypted, "capabilities": got.Caps, "plugins": got.Plugins,
 		"took_ms": got.Took.Milliseconds(), "bytes": got.Bytes, "values": rows, "faults": faults, "error": errText,
 	})
 }

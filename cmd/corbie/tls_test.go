@@ -69,7 +69,7 @@ func TestTheMasterPollsThroughTLS(t *testing.T) {
 		}
 		own := fmt.Sprintf("certificate: %s, ca: %s", master, ca.File)
 		for _, mode := range []string{"paranoid", "enabled", "auto"} {
-			if said, code := poll("mode: " + mode + ", " + own); code != exitOK || !strings.Contains(said, "uptime  uptime") {
+			if said, code := poll("mode: " + mode + ", " + own); code != exitOK || !strings.Contains(said, "uptime  uptime") || !strings.Contains(said, "node node.test, encrypted;") {
 				t.Errorf("%s, %s: exit %d\n%s", name, mode, code, said)
 			}
 		}

@@ -410,8 +410,12 @@ func (p *Poller) logPoll(ctx context.Context, result *munin.Poll) {
 		return
 	}
 	log := p.opts.Log.With("host", string(result.Host))
-	log.DebugContext(ctx, "polled", "took", result.Took.String(), "lag", result.Lag.String(), "plugins", len(result.Plugins),
-		"values", len(result.Readings), "bytes", result.Bytes, "faults", len(result.Faults), "slowest", result.Slowest, "err", result.Err)
+	done := log.With("took", result.Took.String(), "lag", result.Lag.String(), "plugins", len(result.Plugins),
+		"values", len(result.Readings), "bytes", result.Bytes, "faults", len(result.Faults), "slowest", result.Slowest)
+	if result.Err != nil {
+		done = done.With("err", result.Err)
+	}
+	done.DebugContext(ctx, "polled")
 	for _, f := range result.Faults {
 		log.DebugContext(ctx, "part of an answer could not be used", "fault", f.String())
 	}

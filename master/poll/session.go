@@ -103,6 +103,8 @@ type session struct {
 	kept     []*munin.Graph    // that were declared, in that order
 	asked    string            // name under which the plugins were listed
 	breakers []string          // plugins that ended a connection
+
+	connections int // so far
 }
 
 // job is one plugin of the session.
@@ -124,6 +126,7 @@ const (
 // connection ended when that happened for most plugins: such a node is not to be trusted.
 func (s *session) run(ctx context.Context) error {
 	for connection := 1; ; connection++ {
+		s.connections = connection
 		err := s.connect(ctx)
 		if err == nil {
 			return nil
@@ -270,9 +273,11 @@ func (s *session) greet(ctx context.Context, client *wire.Client) error {
 		}
 	}
 	s.poll.Banner = banner
-	if _, err := client.StartTLS(ctx, s.target.TLS); err != nil {
+	encrypted, err := client.StartTLS(ctx, s.target.TLS)
+	if err != nil {
 		return err
 	}
+	s.poll.Encrypted = encrypted && (s.connections == 1 || s.poll.Encrypted)
 	caps, err := client.Cap()
 	s.poll.Caps = caps
 	return err
