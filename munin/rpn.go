@@ -132,6 +132,13 @@ func CompileCDEF(text string) (*CDEF, error) {
 // Names are the fields that the expression reads, each once, in the order in which they appear.
 func (c *CDEF) Names() []string { return slices.Clone(c.names) }
 
+// LooksBack says whether the value of a step depends on the steps before it.
+func (c *CDEF) LooksBack() bool {
+	return slices.ContainsFunc(c.tokens, func(t rpnToken) bool {
+		return t.windowed() || t.kind == rpnPrevious || t.kind == rpnPreviousOf || t.kind == rpnStepNumber || t.kind == rpnBegins
+	})
+}
+
 func (c *CDEF) token(word string, operators map[string]rpnToken) (rpnToken, error) {
 	if token, ok := operators[word]; ok {
 		token.text = word

@@ -262,6 +262,21 @@ func TestACdefNamesItsFieldsSanitisedAndOnce(t *testing.T) {
 	}
 }
 
+func TestACdefSaysWhetherItLooksBack(t *testing.T) {
+	for text, want := range map[string]bool{
+		"a,8,*": false, "a,b,2,AVG": false, "TIME": false, "a,PREV,+": true, "PREV(a)": true, "a,600,TREND": true, "COUNT": true,
+		"86400,-2,600,a,PREDICT": true, "NEWDAY": true,
+	} {
+		c, err := munin.CompileCDEF(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.LooksBack() != want {
+			t.Errorf("%s looks back: %v, want %v", text, !want, want)
+		}
+	}
+}
+
 func TestABadCdefIsRefusedWithTheTokenAtFault(t *testing.T) {
 	f := func(expression, want string) {
 		t.Helper()

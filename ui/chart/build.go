@@ -229,7 +229,7 @@ func (b *builder) columns(f *munin.Field) (cols *columns, ok bool) {
 	cols = b.scaled(f.Name)
 	if f.CDEF != "" {
 		var err error
-		if cols, err = b.evaluate(f.CDEF, cols); err != nil {
+		if cols, err = b.evaluate(f, cols); err != nil {
 			b.note("%s is not drawn: %v.", f.Name, err)
 			b.shown[f.Name] = nil
 			return nil, false
@@ -287,9 +287,9 @@ func (c *columns) bridge() {
 	}
 }
 
-// evaluate runs a cdef over averages, lows, highs and the newest values, each by itself.
-func (b *builder) evaluate(text string, own *columns) (*columns, error) {
-	cdef, err := munin.CompileCDEF(text)
+// evaluate runs a field's cdef over averages, lows, highs and the newest values, each by itself.
+func (b *builder) evaluate(f *munin.Field, own *columns) (*columns, error) {
+	cdef, err := munin.CompileCDEF(f.CDEF)
 	if err != nil {
 		return nil, err
 	}
@@ -297,10 +297,10 @@ func (b *builder) evaluate(text string, own *columns) (*columns, error) {
 		return cdef.Eval(munin.CDEFInput{
 			Steps: steps, Start: start.In(b.req.Location), Step: b.model.Step, Now: b.req.Now,
 			Values: func(name string) []float64 {
-				if _, ok := b.req.Graph.Field(name); !ok {
-					return nil
+				if cols := b.operand(f, name); cols != nil {
+					return pick(cols)
 				}
-				return pick(b.scaled(name))
+				return nil
 			},
 		})
 	}
@@ -314,15 +314,50 @@ func (b *builder) evaluate(text string, own *columns) (*columns, error) {
 	if out.high, err = run(b.buckets, b.model.Start, func(c *columns) []float64 { return c.high }); err != nil {
 		return nil, err
 	}
+	if cdef.LooksBack() {
+		out.last, out.lastAt = b.newest(out.avg)
+		return out.ordered(), nil
+	}
 	last, err := run(1, own.lastAt, func(c *columns) []float64 { return []float64{c.last} })
 	if err != nil {
 		return nil, err
 	}
 	out.last = last[0]
-	for i := range out.avg { // a cdef may turn the order round
-		out.low[i], out.high[i] = min(out.low[i], out.high[i], out.avg[i]), max(out.low[i], out.high[i], out.avg[i])
+	return out.ordered(), nil
+}
+
+// operand are the values that a field's cdef reads: its own and those of later fields before their cdef, those of
+// earlier fields after it, as Munin has it. It is nil where there is no such field.
+func (b *builder) operand(of *munin.Field, name string) *columns {
+	fields := b.req.Graph.Fields
+	at := slices.IndexFunc(fields, func(f munin.Field) bool { return f.Name == name })
+	if at < 0 {
+		return nil
 	}
-	return out, nil
+	if own := slices.IndexFunc(fields, func(f munin.Field) bool { return f.Name == of.Name }); at < own {
+		if cols, ok := b.columns(&fields[at]); ok {
+			return cols
+		}
+	}
+	return b.scaled(name)
+}
+
+// newest is the last known value, with the time at which its bucket begins.
+func (b *builder) newest(values []float64) (v float64, at time.Time) {
+	for i := len(values) - 1; i >= 0; i-- {
+		if known(values[i]) {
+			return values[i], b.model.Start.Add(time.Duration(i) * b.model.Step)
+		}
+	}
+	return math.NaN(), time.Time{}
+}
+
+// ordered puts low and high right: a cdef may turn their order round.
+func (c *columns) ordered() *columns {
+	for i := range c.avg {
+		c.low[i], c.high[i] = min(c.low[i], c.high[i], c.avg[i]), max(c.low[i], c.high[i], c.avg[i])
+	}
+	return c
 }
 
 // addBands shows how far single samples lay from the average of their bucket, where few enough curves stand alone
