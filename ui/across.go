@@ -206,11 +206,11 @@ type Ranked struct {
 	Now, Average, Max         string
 	Share                     int // of the largest, in percent
 	// Spark is the curve over the range as a path in a box of 120 by 20, its own highest value at the top.
-	Spark                     string
-	Level                     munin.Level
-	Shape                     string
-	by                        float64
-	id                        munin.SeriesID
+	Spark string
+	Level munin.Level
+	Shape string
+	by    float64
+	id    munin.SeriesID
 }
 
 // AcrossPage is /x/{graph}.

@@ -61,10 +61,19 @@ func BenchmarkBytesOfPages(b *testing.B) {
 		name, path string
 		fleet      *uitest.Fleet
 	}{
-		{"overview-7-hosts", "/", f}, {"overview-1000-hosts", "/", large}, {"problems-5", "/problems", f}, {"problems-30", "/problems", large},
-		{"host", "/h/web2.example.com", f}, {"graph", "/h/web2.example.com/cpu", f}, {"picture", "/h/web2.example.com/cpu.svg", f},
-		{"changes", "/changes", f}, {"inventory-1000-hosts", "/inventory", large}, {"ranking-1000-hosts", "/x/load", large},
-		{"category-1000-hosts", "/c/disk", large}, {"search", "/search?q=load", large}, {"capacity", "/capacity", f},
+		{"overview-7-hosts", "/", f},
+		{"overview-1000-hosts", "/", large},
+		{"problems-5", "/problems", f},
+		{"problems-30", "/problems", large},
+		{"host", "/h/web2.example.com", f},
+		{"graph", "/h/web2.example.com/cpu", f},
+		{"picture", "/h/web2.example.com/cpu.svg", f},
+		{"changes", "/changes", f},
+		{"inventory-1000-hosts", "/inventory", large},
+		{"ranking-1000-hosts", "/x/load", large},
+		{"category-1000-hosts", "/c/disk", large},
+		{"search", "/search?q=load", large},
+		{"capacity", "/capacity", f},
 	} {
 		b.Run(page.name, func(b *testing.B) {
 			s := newServer(b, page.fleet)

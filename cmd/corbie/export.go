@@ -55,7 +55,8 @@ plugin said it: a counter is a counter. With --step it prints what graphs show
 instead: rates, averaged over steps of the given length.
 
 It reads the data folder beside a running master.`,
-		Example: `  corbie export www1 df --from now-7d
+		Example: `  corbie export site /srv/www/monitoring
+  corbie export www1 df --from now-7d
   corbie export www1 if_eth0 --from 2026-01-01 --to 2026-02-01 --step 1h --format json`,
 		Args: usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +74,7 @@ It reads the data folder beside a running master.`,
 			return errors.Join(p.export(cmd.Context(), r, args[0], want), r.close())
 		},
 	}
+	cmd.AddCommand(p.exportSiteCommand())
 	cmd.Flags().StringVar(&flags.from, "from", "now-24h", "begin: now-7d, 2006-01-02, 2006-01-02T15:04 or seconds since 1970")
 	cmd.Flags().StringVar(&flags.to, "to", "now", "end, not included")
 	cmd.Flags().StringVar(&flags.step, "step", "", "print rates averaged over this time (5m, 1h, 1d) instead of raw values")
