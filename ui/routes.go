@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// promPath is where Prometheus' HTTP API is. Its questions may be long, so they may come by POST; they change nothing.
+const promPath = "/api/v1/"
+
 // routes says which page answers for which path.
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -15,6 +18,10 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("/static/{hash}/{name}", s.assets.serve)
 	if s.opts.Metrics != nil {
 		mux.Handle("/metrics", s.opts.Metrics)
+	}
+	if s.opts.Prometheus != nil {
+		mux.Handle(promPath, s.opts.Prometheus)
+		mux.Handle("/federate", s.opts.Prometheus)
 	}
 	for path, p := range map[string]page{
 		"/{$}": s.overview, "/g/{group}": s.group, "/problems": s.problems, "/capacity": s.capacity,

@@ -113,6 +113,8 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Notices says what is wrong with the master itself, for every page; nil: nothing ever is.
 	Notices func() []string
+	// Prometheus is served at /api/v1/ and /federate when it is not nil.
+	Prometheus http.Handler
 	// Metrics is served at /metrics when it is not nil.
 	Metrics http.Handler
 	// Log hears of what went wrong on the server's side.

@@ -30,6 +30,7 @@ import (
 	"corbie/munin"
 	"corbie/storage"
 	"corbie/storage/catalog"
+	"corbie/storage/promapi"
 	"corbie/ui"
 )
 
@@ -70,6 +71,7 @@ type app struct {
 	poller    *poll.Poller
 	jobs      *jobs.Runner
 	pages     *ui.Server
+	prom      *promapi.API
 	server    *http.Server
 	self      *self.Watch  // nil: the name is taken
 	running   atomic.Bool  // between the start and the stop of run
@@ -134,6 +136,9 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if a.jobs, err = a.newJobs(); err != nil {
 		return nil, err
 	}
+	if a.prom, err = a.newPrometheus(registry); err != nil {
+		return nil, err
+	}
 	if err = a.newServer(registry); err != nil {
 		return nil, err
 	}
@@ -168,7 +173,8 @@ func (a *app) newServer(metrics prometheus.Gatherer) error {
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
 		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, URL: a.conf.URL,
 		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
-		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Prometheus: a.prom,
+		Metrics:    promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
 	if err != nil {
 		return err

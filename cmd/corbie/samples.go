@@ -12,6 +12,8 @@ import (
 	"corbie/master/config"
 	"corbie/munin"
 	"corbie/storage"
+	"corbie/storage/catalog"
+	"corbie/storage/promapi"
 	"corbie/storage/remote"
 	"corbie/storage/series"
 )
@@ -88,6 +90,17 @@ func remoteOptions(conf *config.Config, log *slog.Logger) remote.Options {
 	return remote.Options{
 		Target: target, Labels: c.Labels, QueueBytes: c.QueueBytes, QueueAge: c.QueueAge, Connections: c.Connections,
 		Version: c.Version, Copy: !conf.Elsewhere, Logger: log,
+	}
+}
+
+// querier reads samples by their labels, for PromQL. What they mean is looked up once for each query.
+func (s *samples) querier(known *catalog.Catalog) promapi.Open {
+	return func(mint, maxt int64) (promapi.Querier, error) {
+		if s.embedded == nil {
+			return s.remote.Querier(mint, maxt)
+		}
+		lookup := sourceLookup{catalog: known, hosts: make(map[munin.HostID]map[fieldName]munin.Source)}
+		return s.embedded.Querier(mint, maxt, lookup.source)
 	}
 }
 

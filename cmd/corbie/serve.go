@@ -139,6 +139,7 @@ func warnOfRestart(log *slog.Logger, running, read *config.Config) {
 		{"data", running.Data == read.Data},
 		{"concurrency", running.Concurrency == read.Concurrency},
 		{"storage", running.Elsewhere == read.Elsewhere},
+		{"query", running.Query == read.Query},
 		{"remote", reflect.DeepEqual(running.Remote, read.Remote)},
 		{"retention", reflect.DeepEqual(running.Retention, read.Retention)},
 		{"forecast", reflect.DeepEqual(running.Forecast, read.Forecast)},

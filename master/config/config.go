@@ -43,6 +43,7 @@ type Config struct {
 	Levels      []Level
 	GraphRules  []GraphRule
 	Receivers   []Receiver
+	Query       Query
 	Remote      *Remote // nil: samples stay here
 	Elsewhere   bool    // samples are kept by the remote engine alone; else it gets a copy
 	Notify      Notify
@@ -223,7 +224,7 @@ func (r *reader) read(text []byte) *Config {
 	}
 	c := &Config{
 		Name: r.name, flags: r.flags, Listen: defaultListen, Interval: defaultInterval,
-		Concurrency: defaultConcurrency, Forecast: Forecast{Schedule: schedule}, Notify: defaultNotify(),
+		Concurrency: defaultConcurrency, Forecast: Forecast{Schedule: schedule}, Notify: defaultNotify(), Query: defaultQuery(),
 	}
 	keep := retention{Retention: Retention{Raw: defaultRaw, Hour: defaultHour}}
 	parts := &sections{reader: r}
@@ -251,6 +252,7 @@ func (r *reader) read(text []byte) *Config {
 			r.timeouts(n, "timeouts", &c.Timeouts)
 		},
 		"tls":        func(n *node) { parts.note(n, tlsNotes()...); r.tls(n, "tls", &parts.tls) },
+		"query":      func(n *node) { r.query(n, &c.Query) },
 		"forecast":   func(n *node) { r.forecast(n, &c.Forecast) },
 		"receivers":  func(n *node) { c.Receivers = r.receivers(n) },
 		"notify":     func(n *node) { r.notify(n, &c.Notify) },

@@ -67,6 +67,7 @@ func TestTheReferenceFileIsValidAndShowsTheDefaults(t *testing.T) {
 		{c.Interval, empty.Interval},
 		{c.Retention, empty.Retention},
 		{c.Concurrency, empty.Concurrency},
+		{c.Query, empty.Query},
 		{c.Timeouts, empty.Timeouts},
 		{c.Forecast.Schedule.String(), empty.Forecast.Schedule.String()},
 		{fmt.Sprint(c.Notify), fmt.Sprint(empty.Notify)},
@@ -104,7 +105,7 @@ func TestTheReferenceFileNamesEveryKey(t *testing.T) {
 	}
 	for _, probe := range []string{
 		"nope: 1", "timeouts: {nope: 1}", "forecast: {nope: 1}", "groups: {a: {nope: 1}}", "hosts: {a: {nope: 1}}", "roles: {a: {nope: 1}}",
-		"graphs: [{nope: 1}]", "file_sd: [{nope: 1}]", "remote: {nope: 1}",
+		"graphs: [{nope: 1}]", "file_sd: [{nope: 1}]", "remote: {nope: 1}", "query: {nope: 1}",
 		"levels: [{nope: 1}]", "receivers: [{nope: 1}]", "receivers: [{email: {nope: 1}}]", "receivers: [{webhook: {nope: 1}}]", "notify: {nope: 1}",
 	} {
 		message := parseError(t, probe)

@@ -126,6 +126,23 @@ func (c *client) post(ctx context.Context, address string, header http.Header, b
 		return nil, err
 	}
 	req.Header = header
+	return c.do(req)
+}
+
+// get asks for a path below the read address.
+func (c *client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.target.Read+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.do(req) //nolint:bodyclose // the caller closes it
+	if err != nil {
+		return nil, c.readError(err)
+	}
+	return limited{io.LimitReader(resp.Body, maxAnswer), resp.Body}, nil
+}
+
+func (c *client) do(req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", "corbie")
 	for name, value := range c.target.Headers {
 		req.Header.Set(name, value)
