@@ -63,6 +63,8 @@ func (p *identities) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"issuer": p.url, "authorization_endpoint": p.url + "/auth", "token_endpoint": p.url + "/token", "jwks_uri": p.url + "/keys",
 			"id_token_signing_alg_values_supported": []string{oidc.RS256}, "response_types_supported": []string{"code"},
 		})
+	case "/favicon.ico":
+		w.WriteHeader(http.StatusNoContent)
 	case "/auth":
 		q := r.URL.Query()
 		if q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "" || q.Get("state") == "" || q.Get("nonce") == "" || q.Get("response_type") != "code" {
