@@ -19,10 +19,10 @@ type killed struct {
 	values      map[string][]int
 }
 
-// TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode kills a node that samples every second with kill -9, ten times or as often as
+// TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode kills a node that samples every second with kill -9, five times or as often as
 // CORBIE_TEST_KILLS says. Each run of a plugin has a number of its own.
 func TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode(t *testing.T) {
-	kills := 10
+	kills := 5
 	if text := os.Getenv("CORBIE_TEST_KILLS"); text != "" {
 		var err error
 		if kills, err = strconv.Atoi(text); err != nil {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// TestRunsLeaveNeitherFilesNorChildrenBehind runs plugins of every kind 1,000 times, or as often as CORBIE_TEST_RUNS says, and then looks at what
+// TestRunsLeaveNeitherFilesNorChildrenBehind runs plugins of every kind 400 times, or as often as CORBIE_TEST_RUNS says, and then looks at what
 // the node has open and which children it has.
 func TestRunsLeaveNeitherFilesNorChildrenBehind(t *testing.T) {
-	runs := 1000
+	runs := 400
 	if text := os.Getenv("CORBIE_TEST_RUNS"); text != "" {
 		var err error
 		if runs, err = strconv.Atoi(text); err != nil {

@@ -62,13 +62,20 @@ func startAgent(t *testing.T) uint16 {
 		t.Fatal(err)
 	}
 	options := snmp.Options{Port: uint16(number), Community: "secret", Timeout: 100 * time.Millisecond}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if _, ok, err := open(t, options).Value(t.Context(), sysDescr); err == nil && ok {
+	for deadline := time.Now().Add(time.Minute); ; {
+		session, err := snmp.Dial(t.Context(), "127.0.0.1", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ok, err := session.Value(t.Context(), sysDescr)
+		_ = session.Close() // Nothing was written to it.
+		if err == nil && ok {
 			return uint16(number)
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("snmpd does not answer")
+			t.Fatalf("snmpd does not answer: %v", err)
 		}
+		<-time.After(20 * time.Millisecond)
 	}
 }
 
