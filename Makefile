@@ -39,6 +39,7 @@ bench: build peers ## print the figures that the documentation claims, side by s
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/...
 	go test -run '^$$' -bench . -benchtime 1s -timeout 30m ./storage/...
 	go test -run '^$$' -bench . -benchtime 20x -timeout 30m ./ui
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./ui/chart/paint
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@./.ci/fuzz $(FUZZTIME)

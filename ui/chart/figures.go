@@ -100,11 +100,8 @@ func (b *builder) addTotal() {
 		if b.counts() {
 			c.Figures.Total = b.totalOfParts(c.Mirrored)
 		}
-		if c.Mirrored {
-			c.Top = make([]float64, len(cols.avg))
-			for j, v := range cols.avg {
-				c.Top[j] = -v
-			}
+		if c.Mirrored { // only its figures are shown: the line would hide a field that is alone below zero
+			c.Top = unknowns(b.buckets)
 		}
 		b.model.Curves = append(b.model.Curves, c)
 	}

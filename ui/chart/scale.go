@@ -231,21 +231,40 @@ func bestPrefix(largest float64, base int) (scale float64, prefix string) {
 	return scale, small[n]
 }
 
-// logScale has its ticks at powers of ten. What is not above zero cannot be drawn on it.
+// logScale has its ticks at powers of ten, and at two and five times those where there are few. What is not above zero
+// cannot be drawn on it.
 func (m *Model) logScale(s Scale, positive float64) Scale {
 	s.Log = true
 	low := positive
 	if s.Low > 0 {
 		low = math.Min(s.Low, positive)
 	}
-	from, to := math.Floor(math.Log10(low)), math.Ceil(math.Log10(math.Max(s.High, low*1.01)))
+	high := math.Max(s.High, low*1.01)
+	from, to := math.Floor(math.Log10(low)+1e-9), math.Ceil(math.Log10(high)-1e-9)
 	if to <= from {
 		to = from + 1
 	}
-	s.Low, s.High = math.Pow(10, from), math.Pow(10, to)
-	each := math.Ceil((to - from) / 8)
-	for p := from; p <= to; p += each {
-		v := math.Pow(10, p)
+	var values []float64
+	if to-from <= 3 {
+		for p := from; p <= to; p++ {
+			for _, factor := range []float64{1, 2, 5} {
+				values = append(values, factor*math.Pow(10, p))
+			}
+		}
+		for len(values) > 2 && values[1] <= low*(1+1e-9) {
+			values = values[1:]
+		}
+		for n := len(values); n > 2 && values[n-2] >= high*(1-1e-9); n-- {
+			values = values[:n-1]
+		}
+	} else {
+		each := math.Ceil((to - from) / 8)
+		for p := from; p < to+each; p += each {
+			values = append(values, math.Pow(10, p))
+		}
+	}
+	s.Low, s.High = values[0], values[len(values)-1]
+	for _, v := range values {
 		scale, prefix := m.prefixFor(v)
 		s.Ticks = append(s.Ticks, Tick{Value: v, Label: strconv.FormatFloat(v/scale, 'g', 4, 64) + prefix})
 	}

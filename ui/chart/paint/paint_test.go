@@ -237,16 +237,3 @@ func FuzzPNG(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkPNGOfSevenFields(b *testing.B) {
-	p, m := painter(b), seven(b)
-	size := 0
-	for b.Loop() {
-		body, err := p.PNG(m, chart.Picture{Width: 497, Height: 236, Theme: chart.LightTheme})
-		if err != nil {
-			b.Fatal(err)
-		}
-		size = len(body)
-	}
-	b.ReportMetric(float64(size), "bytes")
-}
