@@ -4,12 +4,16 @@ package engine
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,6 +22,8 @@ import (
 type Engine struct {
 	URL   string // without a slash at its end
 	flush string // path that makes what was written visible; empty: it is at once
+	dir   string // of its data
+	pid   int
 }
 
 // Prometheus starts Debian's prometheus with a receiver of remote write and a window for late samples. It runs until the end of the test.
@@ -30,9 +36,9 @@ func Prometheus(tb testing.TB) *Engine {
 		tb.Fatal(err)
 	}
 	address := free(tb)
-	start(tb, "prometheus", "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
+	pid := start(tb, "prometheus", "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
 		"--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=10y", "--log.level=warn")
-	e := &Engine{URL: "http://" + address}
+	e := &Engine{URL: "http://" + address, dir: filepath.Join(dir, "data"), pid: pid}
 	e.await(tb, "/-/ready")
 	return e
 }
@@ -41,8 +47,8 @@ func Prometheus(tb testing.TB) *Engine {
 func VictoriaMetrics(tb testing.TB) *Engine {
 	tb.Helper()
 	dir, address := tb.TempDir(), free(tb)
-	start(tb, "victoria-metrics", "-storageDataPath="+dir, "-httpListenAddr="+address, "-retentionPeriod=10y", "-loggerLevel=WARN", "-memory.allowedBytes=256MB")
-	e := &Engine{URL: "http://" + address, flush: "/internal/force_flush"}
+	pid := start(tb, "victoria-metrics", "-storageDataPath="+dir, "-httpListenAddr="+address, "-retentionPeriod=10y", "-loggerLevel=WARN", "-memory.allowedBytes=256MB")
+	e := &Engine{URL: "http://" + address, flush: "/internal/force_flush", dir: dir, pid: pid}
 	e.await(tb, "/health")
 	return e
 }
@@ -59,7 +65,7 @@ func free(tb testing.TB) string {
 }
 
 // start runs a program until the end of the test; where it is not installed the test is skipped.
-func start(tb testing.TB, name string, args ...string) {
+func start(tb testing.TB, name string, args ...string) int {
 	tb.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -85,6 +91,49 @@ func start(tb testing.TB, name string, args ...string) {
 			tb.Logf("%s said:\n%s", name, said.String())
 		}
 	})
+	return cmd.Process.Pid
+}
+
+// Usage is what an engine has used since it began: processor time, resident memory now, and disk.
+type Usage struct {
+	CPU            time.Duration
+	Resident, Disk int64
+}
+
+// Usage asks the system, which must be Linux.
+func (e *Engine) Usage(tb testing.TB) Usage {
+	tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	const fieldUser, fieldSystem, fieldResident, tick = 11, 12, 21, 10 * time.Millisecond
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	number := func(i int) int64 {
+		v, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return v
+	}
+	u := Usage{
+		CPU:      time.Duration(number(fieldUser)+number(fieldSystem)) * tick,
+		Resident: number(fieldResident) * int64(os.Getpagesize()),
+	}
+	err = filepath.WalkDir(e.dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // files come and go
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			u.Disk += info.Size()
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return u
 }
 
 func (e *Engine) await(tb testing.TB, path string) {

@@ -1,0 +1,23 @@
+package remote
+
+import (
+	"io"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"corbie/munin"
+)
+
+// Encode and Decode are a record of the queue and back, for tests.
+func Encode(readings []munin.Reading) []byte { return encode(readings) }
+
+// Decode is the way back.
+func Decode(body []byte) ([]munin.Reading, error) { return decode(body) }
+
+// ReadAnswer tries each of the ways in which engines answer.
+func ReadAnswer(open func() io.Reader) {
+	visit := func(labels.Labels, []munin.Point) error { return nil }
+	for _, read := range []func(io.Reader, visitor) error{readExport, readMatrix, readSamples, readStream} {
+		_ = read(open(), visit) // an error is as good as an answer here
+	}
+}
