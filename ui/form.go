@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"corbie/munin"
 	"corbie/ui/access"
 )
 
@@ -116,6 +117,11 @@ func (s *Server) program(p page) http.Handler {
 			writeText(w, r, http.StatusInternalServerError, "This could not be stored; the master's log says why.\n")
 		}
 	})
+}
+
+// may says whether the reader can change anything here, so that forms are worth showing.
+func (s *Server) may(r *http.Request) bool {
+	return !s.opts.Static && access.Of(r.Context()).Role >= munin.Operator
 }
 
 // author is who a change is said to be from: who signed in, else the name that was given, or the address that it came from.

@@ -221,7 +221,7 @@ func (s *Server) graph(w http.ResponseWriter, r *http.Request, name string) erro
 	page.Compare, page.From, page.To = v.compare, v.span.From.In(f.now.Location()).Format("2006-01-02 15:04"), v.span.To.In(f.now.Location()).Format("2006-01-02 15:04")
 	page.Changes = newest(v.changes, 40)
 	page.Across, page.Item = "/x/"+pathEscape(g.Name), string(v.host.ID)+"/"+g.Name
-	if page.Can = s.opts.Notes != nil && !s.opts.Static; page.Can {
+	if page.Can = s.opts.Notes != nil && s.may(r); page.Can {
 		page.Token, page.Now = s.forms.token(w, r), f.now.Format("2006-01-02 15:04")
 	}
 	if page.Views, err = s.viewLinks(r.Context()); err != nil {

@@ -175,7 +175,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) error {
 	page := ChangesPage{
 		Frame:   s.frame(r, f, "changes", "What changed", Link{Text: "What changed", URL: "/changes"}),
 		Heading: "What changed", Around: munin.FormatDuration(around), Range: rangeWords(span, f.now),
-		Can: s.opts.Notes != nil && !s.opts.Static, Choices: []Choice{{"deploy", "deploy"}, {"maintenance", "maintenance"}, {"note", "note"}},
+		Can: s.opts.Notes != nil && s.may(r), Choices: []Choice{{"deploy", "deploy"}, {"maintenance", "maintenance"}, {"note", "note"}},
 		NowText: f.now.Format("2006-01-02 15:04"),
 	}
 	asked := r.FormValue("at") != ""

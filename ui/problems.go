@@ -48,7 +48,7 @@ func (s *Server) problems(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := ProblemsPage{
 		Frame: s.frame(r, f, "problems", "Problems", Link{Text: "Problems", URL: "/problems"}),
-		Lasts: ackTimes(), CanAck: s.opts.Acks != nil && !s.opts.Static, Total: len(f.problems),
+		Lasts: ackTimes(), CanAck: s.opts.Acks != nil && s.may(r), Total: len(f.problems),
 	}
 	page.Feed = true
 	want := r.FormValue("only")

@@ -84,7 +84,7 @@ func (s *Server) views(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := ViewsPage{Frame: s.frame(r, f, "views", "Views", Link{"Views", "/views"}), Can: s.opts.Views != nil && !s.opts.Static, Kiosk: "/kiosk"}
+	page := ViewsPage{Frame: s.frame(r, f, "views", "Views", Link{"Views", "/views"}), Can: s.opts.Views != nil && s.may(r), Kiosk: "/kiosk"}
 	page.Refresh = 0
 	for i := range all {
 		v := &all[i]
@@ -111,7 +111,7 @@ func (s *Server) savedView(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := ViewPage{
 		Frame: s.frame(r, f, "view", v.Title, Link{"Views", "/views"}, Link{v.Title, "/v/" + v.Name}), Name: v.Name, Heading: v.Title,
-		By: v.By, Can: s.opts.Views != nil && !s.opts.Static,
+		By: v.By, Can: s.opts.Views != nil && s.may(r),
 	}
 	page.Many = true
 	from, to := cmp.Or(r.FormValue("from"), v.From), cmp.Or(r.FormValue("to"), v.To)

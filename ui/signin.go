@@ -60,7 +60,7 @@ func needs(r *http.Request) munin.Role {
 	switch {
 	case path == "/healthz", path == "/readyz", strings.HasPrefix(path, "/static/"):
 		return access.Public
-	case path == "/login", path == "/logout", path == "/account", strings.HasPrefix(path, "/login/"), strings.HasPrefix(path, "/account/"):
+	case path == "/login", path == "/logout", path == "/preferences", path == "/account", strings.HasPrefix(path, "/login/"), strings.HasPrefix(path, "/account/"):
 		return munin.NoRole
 	case path == "/audit":
 		return munin.Admin

@@ -82,7 +82,41 @@ func (d *demonstration) catalogue(ctx context.Context) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
+	if err := d.people(ctx, cat); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
 	return nil
+}
+
+// people write down what they did, take care of a problem and put a view together.
+func (d *demonstration) people(ctx context.Context, cat *catalog.Catalog) error {
+	ago := func(days float64) time.Time { return d.now.Add(-time.Duration(days * 24 * float64(time.Hour))) }
+	deploy := d.fleet.Deploy()
+	nas := munin.HostID("office;nas1.example.com")
+	raid := munin.SeriesID{Host: nas, Graph: "raid", Field: "md0"}
+	var ack munin.Ack
+	states, err := cat.States(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range states {
+		if s := &states[i]; s.ID == raid {
+			ack = munin.Ack{ID: raid, Since: s.OpenSince, Level: s.Open, At: ago(8.9), By: "ann", Comment: "a new disk is on its way"}
+		}
+	}
+	view := munin.SavedView{Name: "shop", Title: "The shop at a glance", By: "ann", At: ago(20), Items: []munin.SavedItem{
+		{Host: "web;lb1.example.com", Graph: "haproxy_requests"},
+		{Host: "web;www1.example.com", Graph: "http_loadtime"},
+		{Host: "web;www1.example.com", Graph: "http_responses"},
+		{Host: "db;db1.example.com", Graph: "mysql_queries"},
+		{Host: "db;pg1.example.com", Graph: "postgres_connections_ALL"},
+	}}
+	return errors.Join(cat.Annotate(ctx,
+		munin.Annotation{Kind: munin.Deploy, From: deploy, Where: "web", Text: "shop 4.2 on www1 to www4", By: "deploy"},
+		munin.Annotation{Kind: munin.Deploy, From: deploy.Add(-7 * 24 * time.Hour), Where: "web", Text: "shop 4.1", By: "deploy"},
+		munin.Annotation{Kind: munin.Maintenance, From: ago(93), To: ago(90.6), Where: "web;lb1.example.com", Text: "replaced; lb2 does its work", By: "bob"},
+		munin.Annotation{Kind: munin.Note, From: ago(100), Where: nas, Graph: "df", Text: "old projects moved to the archive", By: "ann"},
+	), cat.Acknowledge(ctx, ack), cat.SaveView(ctx, view))
 }
 
 // host records the first and the last poll of a host, and where its levels stand.
@@ -99,7 +133,7 @@ func (d *demonstration) host(ctx context.Context, cat *catalog.Catalog, h *demo.
 	if err := errors.Join(cat.Record(ctx, first), cat.Record(ctx, p)); err != nil {
 		return err
 	}
-	states := d.levels(h, p, last)
+	states, notes := d.levels(h, p, last)
 	if last != d.now {
 		slot := d.now.Truncate(demo.Step)
 		refused := &munin.Poll{Host: h.ID, Address: h.Address(), Slot: slot, Start: slot}
@@ -108,18 +142,18 @@ func (d *demonstration) host(ctx context.Context, cat *catalog.Catalog, h *demo.
 			return err
 		}
 		reason := "has not answered since " + last.UTC().Format("2006-01-02 15:04:05 MST") + ": " + refused.Err.Error()
-		state, _ := alerts.StepHost(munin.AlertState{ID: munin.SeriesID{Host: h.ID}}, true, reason, last.Add(3*demo.Step))
+		state, event := alerts.StepHost(munin.AlertState{ID: munin.SeriesID{Host: h.ID}}, true, reason, last.Add(3*demo.Step))
 		states = append(states, state)
+		notes = append(notes, transition(&alerts.Notice{State: state, Event: event}))
 	}
-	return cat.SaveStates(ctx, states)
+	return errors.Join(cat.SaveStates(ctx, states), cat.Annotate(ctx, notes...))
 }
 
 // demoWatched is how long levels were watched before the present.
 const demoWatched = 40 * 24 * time.Hour
 
-// levels evaluates the levels of a host at each of the last polls.
-func (d *demonstration) levels(h *demo.Host, p *munin.Poll, last time.Time) []munin.AlertState {
-	var states []munin.AlertState
+// levels evaluates the levels of a host at each of the last polls, and notes what changed.
+func (d *demonstration) levels(h *demo.Host, p *munin.Poll, last time.Time) (states []munin.AlertState, notes []munin.Annotation) {
 	for i := range p.Graphs {
 		g := &p.Graphs[i]
 		for k := range g.Fields {
@@ -130,10 +164,14 @@ func (d *demonstration) levels(h *demo.Host, p *munin.Poll, last time.Time) []mu
 			id := munin.SeriesID{Host: h.ID, Graph: g.Name, Field: g.Fields[k].Name}
 			state := munin.AlertState{ID: id}
 			for at, value := range h.Values(id, last.Add(-demoWatched), last) {
-				state, _ = alerts.Step(state, rule, value, at)
+				var event alerts.Event
+				if state, event = alerts.Step(state, rule, value, at); event != alerts.None {
+					about := alerts.About{Title: g.Title, Label: g.Fields[k].Label}
+					notes = append(notes, transition(&alerts.Notice{State: state, Event: event, Graph: about}))
+				}
 			}
 			states = append(states, state)
 		}
 	}
-	return states
+	return states, notes
 }

@@ -72,8 +72,10 @@ func changes(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions
 }
 
-// logsItself says whether the audit log is written by what answers.
-func logsItself(r *http.Request) bool { return r.URL.Path == "/login" || r.URL.Path == "/logout" }
+// logsItself says whether the audit log is written by what answers, or need not be: preferences are the browser's own.
+func logsItself(r *http.Request) bool {
+	return r.URL.Path == "/login" || r.URL.Path == "/logout" || r.URL.Path == "/preferences"
+}
 
 // Asks says whether a POST only asks, as the queries of Prometheus' API do.
 func Asks(r *http.Request) bool {
