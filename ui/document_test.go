@@ -121,7 +121,7 @@ func readAll(tb testing.TB, answer *http.Response) string {
 func pagesOf(tb testing.TB, f *uitest.Fleet) []string {
 	tb.Helper()
 	pages := []string{
-		"/", "/problems", "/capacity", "/changes", "/inventory", "/inventory.csv", "/missing", "/views", "/kiosk", "/keys", "/feed.atom",
+		"/", "/problems", "/capacity", "/capacity.csv", "/changes", "/inventory", "/inventory.csv", "/missing", "/views", "/kiosk", "/keys", "/feed.atom",
 		"/search?q=e", "/search.json?q=e", "/search?q=df", "/api/annotations",
 	}
 	hosts, err := f.Hosts(tb.Context())

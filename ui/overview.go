@@ -11,6 +11,7 @@ import (
 
 	"corbie/munin"
 	"corbie/ui/access"
+	"corbie/ui/report"
 )
 
 // Link is a step of the way to a page.
@@ -292,6 +293,37 @@ type CapacityPage struct {
 	Rows  []FindingRow
 	// Waiting are those without a forecast yet.
 	Waiting []FindingRow
+	// More and MoreWaiting are how many are not shown: the least urgent of a large fleet.
+	More, MoreWaiting int
+}
+
+// shownFindings is how many findings /capacity shows at least of each kind, of a large fleet; whatever may fill up is always shown.
+const shownFindings = 300
+
+// shorten leaves out what fills up least.
+func (p *CapacityPage) shorten() {
+	shown := len(p.Rows)
+	for shown > shownFindings && p.Rows[shown-1].Verdict == munin.NotInSight {
+		shown--
+	}
+	p.More, p.Rows = len(p.Rows)-shown, p.Rows[:shown]
+	if more := len(p.Waiting) - shownFindings; more > 0 {
+		p.MoreWaiting, p.Waiting = more, p.Waiting[:shownFindings]
+	}
+}
+
+// capacityCSV is the whole report for a spreadsheet.
+func (s *Server) capacityCSV(w http.ResponseWriter, r *http.Request) error {
+	if s.opts.Reports == nil {
+		return fmt.Errorf("the capacity report: %w", munin.ErrNotFound)
+	}
+	made, err := s.opts.Reports.LastReport(r.Context(), "capacity")
+	if err != nil {
+		return fmt.Errorf("read the capacity report: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="capacity.csv"`)
+	return report.Write(w, made, "csv")
 }
 
 func (s *Server) capacity(w http.ResponseWriter, r *http.Request) error {
@@ -301,17 +333,20 @@ func (s *Server) capacity(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := CapacityPage{Frame: s.frame(r, f, "capacity", "Capacity", Link{Text: "Capacity", URL: "/capacity"})}
 	if s.opts.Reports != nil {
-		report, err := s.opts.Reports.LastReport(r.Context(), "capacity")
+		last, err := s.opts.Reports.LastReport(r.Context(), "capacity")
 		switch {
 		case err == nil:
-			page.Known, page.At = true, moment(report.At, f.now)
-			page.Years = munin.FormatDuration(report.Horizon)
-			for _, finding := range report.Findings {
+			page.Known, page.At = true, moment(last.At, f.now)
+			page.Years = munin.FormatDuration(last.Horizon)
+			for _, finding := range last.Findings {
 				if row := f.finding(finding); finding.Verdict == munin.TooLittleData {
 					page.Waiting = append(page.Waiting, row)
 				} else {
 					page.Rows = append(page.Rows, row)
 				}
+			}
+			if r.FormValue("all") == "" {
+				page.shorten()
 			}
 		case !isNotFound(err):
 			return fmt.Errorf("read the capacity report: %w", err)

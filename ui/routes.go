@@ -24,7 +24,7 @@ func (s *Server) routes() *http.ServeMux {
 		mux.Handle("/federate", s.opts.Prometheus)
 	}
 	for path, p := range map[string]page{
-		"/{$}": s.overview, "/g/{group}": s.group, "/problems": s.problems, "/capacity": s.capacity,
+		"/{$}": s.overview, "/g/{group}": s.group, "/problems": s.problems, "/capacity": s.capacity, "/capacity.csv": s.capacityCSV,
 		"/h/{host}": s.host, "/h/{host}/{graph}": s.graphOr,
 		"/c/{category}": s.category, "/x/{graph}": s.across,
 		"/search": s.search, "/search.json": s.searchAPI,

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"io"
 	"math"
@@ -258,6 +259,32 @@ func TestTheCapacityReportIsATable(t *testing.T) {
 	d.has(".waiting tr", "9 days of values; a forecast from 3 December on")
 	f.Capacity = nil
 	open(t, newServer(t, f), "/capacity", http.StatusOK).has(".empty", "corbie report capacity")
+}
+
+func TestTheCapacityReportOfALargeFleetShowsWhatMatters(t *testing.T) {
+	f := uitest.New(time.Now())
+	first := f.Capacity.Findings[0]
+	for i := range 5000 {
+		one := first
+		one.ID.Field, one.Label, one.Verdict = fmt.Sprintf("f%d", i), fmt.Sprintf("disk %d", i), munin.NotInSight
+		f.Capacity.Findings = append(f.Capacity.Findings, one)
+	}
+	s := newServer(t, f)
+	d := open(t, s, "/capacity", http.StatusOK)
+	d.has("tr.critical", "■ filling files.example.com /srv")
+	d.has(".note", "more do not fill up in that time")
+	if n := visit(t, s, "/capacity").Body.Len(); n > 400_000 {
+		t.Errorf("the page has %d bytes", n)
+	}
+	open(t, s, "/capacity?all=yes", http.StatusOK).has("table.capacity", "disk 4999")
+	w := visit(t, s, "/capacity.csv")
+	if n := strings.Count(w.Body.String(), "\n"); w.Code != http.StatusOK || n < 5000 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
+		t.Errorf("as CSV: status %d, %d lines, %s", w.Code, n, w.Header().Get("Content-Type"))
+	}
+	f.Capacity = nil
+	if w := visit(t, newServer(t, f), "/capacity.csv"); w.Code != http.StatusNotFound {
+		t.Errorf("without a report: status %d", w.Code)
+	}
 }
 
 func TestWhatIsNotThereSaysWhatToDo(t *testing.T) {

@@ -80,7 +80,7 @@ func harmless(root string, g *munin.Graph, f *munin.Field) bool {
 	if root == "memory" && f.Name != "apps" && f.Name != "swap" {
 		return true
 	}
-	for _, prefix := range []string{"cpu", "load", "ping", "sensors", "hddtemp", "temp", "uptime", "ntp", "smart"} {
+	for _, prefix := range []string{"cpu", "load", "ping", "sensors", "hddtemp", "temp", "uptime", "ntp", "smart", "vmstat"} {
 		if strings.HasPrefix(root, prefix) {
 			return true
 		}

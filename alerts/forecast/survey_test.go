@@ -206,6 +206,7 @@ func TestEveryFieldWithACeilingIsInTheReportAndNoOther(t *testing.T) {
 		"sensors":     "graph_title Temperature\ngraph_vlabel degrees celsius\nt.label board\nt.max 100\n",
 		"cpu_load":    "graph_title Load\ngraph_vlabel load\nload.label load\nload.critical 10\n",
 		"hit_percent": "graph_title Cache hit rate\ngraph_vlabel %\nhits.label rate\nhits.max 100\n",
+		"vmstat":      "graph_title VMstat\ngraph_vlabel processes\nwait.label running\nwait.max 500\n",
 		"load_pct":    "graph_title Something in percent of a core\ngraph_args -u 400\ngraph_vlabel percent\nmulti.label busy\n",
 	}
 	s := newStore(t, configs)
