@@ -81,8 +81,9 @@ func newHouse(tb testing.TB, change ...func(*access.Settings)) *house {
 	var err error
 	h.Server, err = ui.New(ui.Options{
 		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Acks: f, Notes: f, Index: f, Views: f, Tags: f.Tags, Location: time.UTC, Version: "0.1-test",
-		Access:  &ui.Access{Sessions: h.doors, Tokens: h.doors, Journal: h.doors, Settings: h.settings},
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics of all hosts\n")) }),
+		Access:     &ui.Access{Sessions: h.doors, Tokens: h.doors, Journal: h.doors, Settings: h.settings},
+		Prometheus: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("series of all hosts\n")) }),
+		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics of all hosts\n")) }),
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -346,6 +347,35 @@ func TestRolesSayWhatMayBeDone(t *testing.T) {
 	answer := h.send(t, http.MethodGet, "/", "", "Cookie", cookie, "Accept", "text/html")
 	if answer.StatusCode != http.StatusForbidden || !strings.Contains(readAll(t, answer), "corbie.yml") {
 		t.Errorf("somebody without a role: %s", answer.Status)
+	}
+}
+
+func TestTheInterfaceForPrometheusIsGuarded(t *testing.T) {
+	h := newHouse(t)
+	for _, c := range []struct {
+		token, method, path string
+		want                int
+	}{
+		{"", http.MethodGet, "/api/v1/query?query=up", http.StatusUnauthorized},
+		{"", http.MethodPost, "/api/v1/query_range", http.StatusUnauthorized},
+		{"", http.MethodGet, "/federate", http.StatusUnauthorized},
+		{viewerToken, http.MethodGet, "/api/v1/query?query=up", http.StatusOK},
+		{viewerToken, http.MethodPost, "/api/v1/query_range", http.StatusOK},
+		{viewerToken, http.MethodGet, "/federate", http.StatusOK},
+		{viewerToken, http.MethodPost, "/api/v1/write", http.StatusForbidden},
+		{operatorToken, http.MethodPost, "/api/v1/admin/tsdb/delete_series", http.StatusForbidden},
+		{adminToken, http.MethodPost, "/api/v1/write", http.StatusOK},
+		{shopToken, http.MethodGet, "/api/v1/query?query=up", http.StatusForbidden},
+		{shopToken, http.MethodGet, "/federate", http.StatusForbidden},
+		{shopToken, http.MethodGet, "/metrics", http.StatusForbidden},
+	} {
+		var headers []string
+		if c.token != "" {
+			headers = bearer(c.token)
+		}
+		if answer := h.send(t, c.method, c.path, "", headers...); answer.StatusCode != c.want {
+			t.Errorf("%s %s with %q: %s, want %d", c.method, c.path, c.token, answer.Status, c.want)
+		}
 	}
 }
 
