@@ -18,6 +18,7 @@ type FieldRow struct {
 	Mirrored                bool
 	Colour                  chart.Colour
 	Now, Min, Average, Max  string
+	P95, Total              string // Total is empty for what is not a rate of something
 	At                      *Moment
 	Warning, Critical       string
 	CDEF                    string
@@ -169,6 +170,7 @@ func compareBy(name string) (comparison, bool) {
 func (s *Server) model(r *http.Request, v *view, span munin.Range, most int) (*chart.Model, error) {
 	interval := v.graph.Step(v.host.Interval)
 	step := chart.StepFor(span, interval, most)
+	span.To = span.To.Add(v.future(span, step))
 	if text := r.FormValue("step"); text != "" {
 		asked, err := munin.ParseDuration(text)
 		if err != nil || asked < time.Second {
@@ -191,6 +193,16 @@ func (s *Server) model(r *http.Request, v *view, span munin.Range, most int) (*c
 		Host: v.host.ID.Name(), Graph: &v.graph, Series: series, Range: span, Interval: interval,
 		Location: v.fleet.now.Location(), Now: v.fleet.now,
 	}), nil
+}
+
+// future is how far a picture that ends now looks ahead: as many steps as graph_future says, and not further than it
+// looks back.
+func (v *view) future(span munin.Range, step time.Duration) time.Duration {
+	steps, err := strconv.Atoi(v.graph.Extra["graph_future"])
+	if err != nil || steps < 1 || !relative(v.to) || span.To.Before(v.fleet.now.Add(-step)) {
+		return 0
+	}
+	return time.Duration(min(int64(steps), int64(span.Duration()/step))) * step
 }
 
 func (s *Server) graph(w http.ResponseWriter, r *http.Request, name string) error {
@@ -364,10 +376,14 @@ func (p *GraphPage) addFields(v *view, problems []Problem) {
 }
 
 func figureRow(m *chart.Model, f chart.Figures, now time.Time) FieldRow {
-	return FieldRow{
-		Now: m.Format(f.Current), Min: m.Format(f.Min), Average: m.Format(f.Average), Max: m.Format(f.Max),
+	row := FieldRow{
+		Now: m.Format(f.Current), Min: m.Format(f.Min), Average: m.Format(f.Average), Max: m.Format(f.Max), P95: m.Format(f.P95),
 		At: moment(f.At, now),
 	}
+	if f.Total == f.Total { // not NaN
+		row.Total = m.Format(f.Total)
+	}
+	return row
 }
 
 // levelText writes a warning or critical level for people: "below 10 or above 90".

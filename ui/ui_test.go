@@ -409,6 +409,25 @@ func TestAGraphIsAPictureForMailToo(t *testing.T) {
 	}
 }
 
+func TestAPictureLooksAheadWhereThePluginAsksForIt(t *testing.T) {
+	f := uitest.New(time.Now())
+	for id := range f.Drawn {
+		for i := range f.Drawn[id] {
+			f.Drawn[id][i].Extra = map[string]string{"graph_future": "24"}
+		}
+	}
+	s := newServer(t, f)
+	for address, want := range map[string]bool{
+		"/h/files.example.com/load.svg?from=now-30h&to=now":           true,
+		"/h/files.example.com/load.svg?from=now-30h&to=now-10h":       false,
+		"/h/files.example.com/load.svg?from=1700000000&to=1700086400": false,
+	} {
+		if got := strings.Contains(visit(t, s, address+"&bare=1").Body.String(), ">now</text>"); got != want {
+			t.Errorf("%s looks ahead: %v, want %v", address, got, want)
+		}
+	}
+}
+
 func TestMuninsAddressesLeadHere(t *testing.T) {
 	s := newServer(t, uitest.New(time.Now()))
 	f := func(old, want string) {

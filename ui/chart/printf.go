@@ -45,7 +45,7 @@ func parsePrintf(text string) (f *printf, ok bool) {
 		i += n - 1
 		out = &f.after
 	}
-	f.before, f.after = strings.TrimSpace(f.before), strings.TrimRight(f.after, " ")
+	f.before, f.after = strings.TrimLeft(f.before, " "), strings.TrimRight(f.after, " ")
 	return f, out == &f.after && len(f.before)+len(f.after) < 40
 }
 
