@@ -126,7 +126,7 @@ func BenchmarkPagesInChromium(b *testing.B) {
 	forty(f, "rack00;node0001")
 	server := httptest.NewServer(newServer(b, f))
 	b.Cleanup(server.Close)
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), //nolint:forbidigo // the browser lives longer than one run of a benchmark
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.WindowSize(1280, 1000), chromedp.UserDataDir(b.TempDir()))
 	b.Cleanup(cancel)

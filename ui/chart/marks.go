@@ -138,9 +138,14 @@ func (d *sketch) marks() {
 	}
 }
 
-// markLabel writes a mark's words beside it, lower down where another is near, or not at all.
+// markLabel writes a mark's words beside it, lower down where another is near, or not at all: on a small picture they
+// would cover the curves.
 func (d *sketch) markLabel(mark *Mark, at float64) {
+	const roomy = 420
 	plot := d.scene.Plot
+	if plot.W < roomy {
+		return
+	}
 	label := Item{
 		Text: fit(oneLine(mark.Label), tickFont-1, math.Min(plot.W/3, 160)), Size: tickFont - 1, Colour: mark.colour(), Halo: true,
 		X: at + 5, Y: plot.Y + 8,
