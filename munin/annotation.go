@@ -35,7 +35,7 @@ const (
 
 // Annotation is something that happened at an instant or over a time, and may be why curves look different since.
 type Annotation struct {
-	ID   int64          `json:"id"` // given by the catalogue
+	ID   int64          `json:"id,omitempty"` // given by the catalogue
 	Kind AnnotationKind `json:"kind"`
 	From time.Time      `json:"from"`
 	To   time.Time      `json:"to,omitzero"` // zero: an instant

@@ -104,7 +104,7 @@ type OverviewPage struct {
 
 const (
 	// denseFrom is how many hosts are too many for a table with a line each.
-	denseFrom = 60
+	denseFrom = 25
 	// maxWrong is how many hosts with a problem the overview tells of.
 	maxWrong = 40
 )
