@@ -56,11 +56,12 @@ func openJournal(path string, registerer prometheus.Registerer, logger *slog.Log
 	}
 	whole := wholeEntries(data)
 	if whole < len(data) {
-		logger.Warn("dropped the torn end of the notification log", "file", path, "bytes", len(data)-whole)
+		logger.Warn("dropped the torn end of the notification log: a notice that was on its way may be told twice",
+			"file", path, "bytes", len(data)-whole, "kept", whole)
 	}
 	j := &journal{path: path, logger: logger}
 	j.log, err = nflog.New(nflog.Options{
-		SnapshotReader: bytes.NewReader(data[:whole]), Retention: logRetention, Logger: logger, Metrics: registerer,
+		SnapshotReader: bytes.NewReader(data[:whole]), Retention: logRetention, Logger: slog.New(quiet{logger.Handler()}), Metrics: registerer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the notification log %s: %w", path, err)

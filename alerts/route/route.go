@@ -137,7 +137,7 @@ func New(options Options) (*Router, error) {
 	}
 	r.silencer = silence.NewSilencer(r.silences, upstream, eventrecorder.NopRecorder())
 	r.dispatch = dispatch.NewDispatcherMetrics(false, options.Registerer, featurecontrol.NoopFlags{})
-	if r.journal, err = openJournal(filepath.Join(options.Dir, "nflog"), options.Registerer, upstream); err != nil {
+	if r.journal, err = openJournal(filepath.Join(options.Dir, "nflog"), options.Registerer, options.Logger); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -41,12 +42,18 @@ type Matcher struct {
 }
 
 func openSilences(dir string, registerer prometheus.Registerer, logger *slog.Logger) (*silence.Silences, error) {
+	file := filepath.Join(dir, "silences")
 	s, err := silence.New(silence.Options{
-		SnapshotFile: filepath.Join(dir, "silences"), Retention: silenceRetention, Logger: logger,
+		SnapshotFile: file, Retention: silenceRetention, Logger: logger,
 		Metrics: registerer, EventRecorder: eventrecorder.NopRecorder(),
 	})
-	if err != nil {
+	var system *fs.PathError
+	switch {
+	case errors.As(err, &system):
 		return nil, fmt.Errorf("read the silences: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("read the silences in %s: %w: the file is damaged; put it back from a backup, or move it away and start again: "+
+			"no problem is silenced then until somebody does it again", file, err)
 	}
 	return s, nil
 }

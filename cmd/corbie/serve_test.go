@@ -111,3 +111,36 @@ func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
 		return strings.Contains(out, ",big,v,1234567890\n")
 	})
 }
+
+func TestDamagedSilencesSayWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "corbie.yml")
+	writeFile(t, conf, "interval: 1m\n", 0o644)
+	if err := os.Mkdir(filepath.Join(dir, alertsFolder), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	silences := filepath.Join(dir, alertsFolder, "silences")
+	writeFile(t, silences, "\x08these are no silences", 0o644)
+	_, talk, code := corbie(t, "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
+	if code != exitFailed || !strings.Contains(talk, silences) || !strings.Contains(talk, "move it away and start again") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+	if err := os.Remove(silences); err != nil {
+		t.Fatal(err)
+	}
+	startMaster(t, dir, conf)
+}
+
+func TestADamagedNotificationLogIsUsedUpToTheDamage(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "corbie.yml")
+	writeFile(t, conf, "interval: 1m\n", 0o644)
+	if err := os.Mkdir(filepath.Join(dir, alertsFolder), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, alertsFolder, "nflog"), "\x08this is no log", 0o644)
+	master := startMaster(t, dir, conf)
+	if !strings.Contains(master.logged(), "dropped the torn end of the notification log") {
+		t.Errorf("the log does not say that something was dropped:\n%s", master.logged())
+	}
+}
