@@ -66,7 +66,7 @@ func BenchmarkDisk(b *testing.B) {
 func bytesIn(b *testing.B, dir string) (total int64) {
 	b.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || filepath.Base(filepath.Dir(path)) == "wal" {
+		if err != nil || e.IsDir() || filepath.Base(filepath.Dir(path)) == "wal" || e.Name() == "reserve" {
 			return err
 		}
 		info, err := e.Info()
