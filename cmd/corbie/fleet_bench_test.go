@@ -143,7 +143,8 @@ func (r *rig) measure(b *testing.B, during time.Duration) measured {
 		}
 	}
 	m.residentMB, m.residentAtMostMB = r.status(b, "VmRSS"), r.status(b, "VmHWM")
-	if m.failed > 0 || m.values < m.polls*float64(r.nodes.Series())*0.99 {
+	const beingStored = 256 // polls at once, which count before their values do
+	if m.failed > 0 || m.values < (m.polls-beingStored)*float64(r.nodes.Series())*0.99 {
 		b.Errorf("%v polls failed, %v values of %v polls", m.failed, m.values, m.polls)
 	}
 	return m
