@@ -133,3 +133,38 @@ func TestWhileTheEngineIsAwayPagesSaySoAndPollsGoOn(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 }
+
+func TestWhatWaitsForTheEngineSurvivesKill9(t *testing.T) {
+	e := engine.VictoriaMetrics(t)
+	away := "http://" + freeAddress(t)
+	dir, conf := remoteConfig(t, "victoriametrics", away, "")
+	data := filepath.Join(dir, "data")
+	master := startMaster(t, data, conf)
+	const polls = 4
+	eventually(t, "values of several polls wait in the queue", func() bool {
+		_, metrics := master.page(t, "/metrics")
+		_, rest, _ := strings.Cut(metrics, "\ncorbie_remote_queued_samples ")
+		value, _, _ := strings.Cut(rest, "\n")
+		queued, _ := strconv.Atoi(value)
+		_, table := master.page(t, "/metrics")
+		_, rest, _ = strings.Cut(table, "\ncorbie_polls_total ")
+		value, _, _ = strings.Cut(rest, "\n")
+		ended, _ := strconv.Atoi(value)
+		return ended > polls && queued >= 2*polls
+	})
+	master.kill()
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nothing is polled any more: what arrives was in the queue.
+	start := strings.Index(string(text), "hosts:")
+	end := start + strings.Index(string(text)[start:], "\n") + 1
+	writeFile(t, conf, strings.ReplaceAll(string(text)[:start]+string(text)[end:], away, e.URL), 0o644)
+	startMaster(t, data, conf)
+	eventually(t, "everything that waited is in the engine", func() bool {
+		e.Flush(t)
+		out, _, code := corbie(t, "export", "node.test", "load", "--config", conf, "--data", data)
+		return code == exitOK && strings.Count(out, ",load,") >= 2*(polls-1)
+	})
+}

@@ -248,10 +248,3 @@ func (s *Store) State() State {
 	out.Queued, out.QueuedBytes, out.Lost = s.queue.backlog()
 	return out
 }
-
-// Check asks the engine something small. An error says what is wrong with its address, or that it is away.
-func (s *Store) Check(ctx context.Context) error {
-	now := time.Now().UnixMilli()
-	nothing := labels.MustNewMatcher(labels.MatchEqual, "__name__", "corbie_check")
-	return s.client.read(ctx, []*labels.Matcher{nothing}, now-1000, now, func(labels.Labels, []munin.Point) error { return nil })
-}
