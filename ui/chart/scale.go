@@ -33,11 +33,15 @@ func (m *Model) YScale(height float64) Scale {
 	step := niceStep((high-low)/count, m.Base)
 	fixedLow := m.limits.tightLow || m.limits.hasLow && low == m.limits.low
 	fixedHigh := m.limits.tightHigh || m.limits.hasHigh && high == m.limits.high
+	round := step
+	if math.Ceil(high/step-1e-9)*step-math.Floor(low/step+1e-9)*step > 1.3*(high-low) {
+		round = step / 5 // a low plot has few labels: its ends need not have one
+	}
 	if !fixedLow {
-		s.Low = math.Floor(low/step+1e-9) * step
+		s.Low = math.Floor(low/round+1e-9) * round
 	}
 	if !fixedHigh {
-		s.High = math.Ceil(high/step-1e-9) * step
+		s.High = math.Ceil(high/round-1e-9) * round
 	}
 	s.Interval = step
 	first := math.Ceil(s.Low/step - 1e-9)
