@@ -80,7 +80,7 @@ func newHouse(tb testing.TB, change ...func(*access.Settings)) *house {
 	f := h.fleet
 	var err error
 	h.Server, err = ui.New(ui.Options{
-		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Acks: f, Notes: f, Index: f, Views: f, Tags: f.Tags, Location: time.UTC, Version: "0.1-test",
+		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Acks: f, Notes: f, Index: f, Views: f, Tags: f.Tags, Facts: f.Facts, Location: time.UTC, Version: "0.1-test",
 		Access:     &ui.Access{Sessions: h.doors, Tokens: h.doors, Journal: h.doors, Settings: h.settings},
 		Prometheus: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("series of all hosts\n")) }),
 		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics of all hosts\n")) }),

@@ -97,9 +97,13 @@ type HostPage struct {
 	Range    string // in words; empty: the day and the week
 	Span     PageSpan
 	Tags     []Link
+	Facts    []Fact
 	Changes  []ChangeRow
 	Left     int // plugins and graphs that are missing
 }
+
+// Fact is what the configuration says of a host, for people.
+type Fact struct{ Name, Value string }
 
 // FaultRow is a plugin whose answer could not be used.
 type FaultRow struct {
@@ -142,6 +146,10 @@ func (s *Server) host(w http.ResponseWriter, r *http.Request) error {
 	page.Changes = newest(page.Changes, 5)
 	for _, tag := range s.tags(h.ID) {
 		page.Tags = append(page.Tags, Link{tag, "/inventory?" + url.Values{"tag": {tag}}.Encode()})
+	}
+	facts := s.facts(h.ID)
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
+		page.Facts = append(page.Facts, Fact{name, clip(facts[name], 200)})
 	}
 	if s.opts.Faults != nil {
 		faults, err := s.opts.Faults.Faults(r.Context(), h.ID)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,11 +50,15 @@ type InventoryPage struct {
 	Lacks   string
 	Has     string
 	CSV     string
-	Facts   []string
+	Facts   []string // names of columns
+	Untold  int      // facts without a column
 	Total   int
 }
 
-const maxInventory = 1000
+const (
+	maxInventory   = 1000
+	maxFactColumns = 20
+)
 
 func (s *Server) inventory(w http.ResponseWriter, r *http.Request) error {
 	f, err := s.fleet(r)
@@ -73,7 +78,8 @@ func (s *Server) inventory(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery != "" {
 		page.CSV += "?" + r.URL.RawQuery
 	}
-	page.Facts = s.factNames(f)
+	sheet := strings.HasSuffix(r.URL.Path, ".csv")
+	page.Facts, page.Untold = s.factColumns(f, sheet)
 	fits := func(row *HostRow) bool {
 		switch {
 		case lacks != "" && (have.on[lacks][row.ID] || row.host.Address == ""), has != "" && !have.on[has][row.ID]:
@@ -97,7 +103,7 @@ func (s *Server) inventory(w http.ResponseWriter, r *http.Request) error {
 		page.Heading = plural(len(page.Rows), "host has", "hosts have") + " the tag " + tag
 	}
 	page.Title = page.Heading
-	if strings.HasSuffix(r.URL.Path, ".csv") {
+	if sheet {
 		return inventoryCSV(w, r, &page)
 	}
 	page.More = max(len(page.Rows)-maxInventory, 0)
@@ -121,19 +127,22 @@ func (s *Server) facts(id munin.HostID) map[string]string {
 	return s.opts.Facts(id)
 }
 
-// factNames are the names of all facts that any host has.
-func (s *Server) factNames(f *fleet) []string {
-	const most = 20
-	var names []string
+// factColumns are the names of the facts that any host has, those of most hosts first: all of them, or as many as a page has room
+// for and the number of the others.
+func (s *Server) factColumns(f *fleet, all bool) (names []string, untold int) {
+	counts := make(map[string]int)
 	for i := range f.hosts {
 		for name := range s.facts(f.hosts[i].ID) {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+			counts[name]++
 		}
 	}
-	slices.Sort(names)
-	return names[:min(len(names), most)]
+	names = slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	if !all {
+		untold = max(len(names)-maxFactColumns, 0)
+	}
+	return names[:len(names)-untold], untold
 }
 
 func (s *Server) tagLinks(f *fleet, current string) []RangeLink {

@@ -4,14 +4,17 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"corbie/munin"
+	"corbie/ui"
 	"corbie/ui/uitest"
 )
 
@@ -184,6 +187,45 @@ func TestTheInventorySaysWhoLacksAPluginAlsoAsCSV(t *testing.T) {
 		if strings.HasPrefix(row[7], "=") {
 			t.Errorf("a spreadsheet would run %q", row[7])
 		}
+	}
+	if got := rows[0][12:]; !slices.Equal(got, []string{"rack", "ipmi", "note", "serial"}) {
+		t.Errorf("the columns of facts are %q, want those of most hosts first", got)
+	}
+	at := slices.IndexFunc(rows, func(row []string) bool { return row[0] == "web1.example.com" && row[1] == "shop" })
+	if got := rows[at][12:]; !slices.Equal(got, []string{"B7", "yes", "'=1+1", "5CG8371XQ2"}) {
+		t.Errorf("the facts are %q", got)
+	}
+}
+
+func TestFactsOfAHostAreOnItsPageInTheInventoryAndFound(t *testing.T) {
+	f := uitest.New(time.Now())
+	s := newServer(t, f)
+	open(t, s, "/h/shop;web1.example.com", http.StatusOK).has(".facts", "rack B7 · serial 5CG8371XQ2")
+	if got := open(t, s, "/h/files.example.com", http.StatusOK).texts(".facts"); len(got) > 0 {
+		t.Errorf("a host without facts shows %q", got)
+	}
+	open(t, s, "/inventory", http.StatusOK).has(".inventory", "5CG8371XQ2")
+	d := open(t, s, "/search?q=5cg837", http.StatusOK)
+	d.has("main", "shop · warning · serial 5CG8371XQ2")
+}
+
+func TestMoreFactsThanColumnsAreAllInTheCSV(t *testing.T) {
+	f := uitest.New(time.Now())
+	facts := make(map[string]string)
+	for i := range 25 {
+		facts[fmt.Sprintf("fact%02d", i)] = "v"
+	}
+	s, err := ui.New(ui.Options{Catalog: f, Samples: f, Index: f, Facts: func(munin.HostID) map[string]string { return facts }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, s, "/inventory", http.StatusOK)
+	d.has(".note", "There are 5 more facts than columns")
+	if got := strings.Count(d.texts(".inventory thead")[0], "fact"); got != 20 {
+		t.Errorf("%d columns of facts", got)
+	}
+	if got := strings.Count(visit(t, s, "/inventory.csv").Body.String(), "fact"); got != 25 {
+		t.Errorf("the CSV has %d facts", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -137,6 +138,9 @@ func (s *Server) findHosts(q *quest) {
 			} else {
 				score = fit(q.words, strings.ToLower(string(row.ID)+" "+row.host.Address))
 			}
+			if fact := q.fact(s.facts(row.ID)); score == 0 && fact != "" {
+				score, detail = 10, strings.TrimPrefix(detail+" · "+fact, " · ")
+			}
 			q.add(Hit{Kind: "host", Text: row.Name, Detail: detail, URL: row.URL}, score)
 			if s.opts.Tags != nil {
 				for _, tag := range s.opts.Tags(row.ID) {
@@ -153,6 +157,17 @@ func (s *Server) findHosts(q *quest) {
 			Kind: "tag", Text: tag, Detail: plural(n, "host", "hosts"), URL: "/inventory?" + url.Values{"tag": {tag}}.Encode(),
 		}, above(fit(q.words, strings.ToLower(tag)), 10))
 	}
+}
+
+// fact is the first fact that holds every word as it was written, such as a part of a serial number: "serial 5CG8371XQ2".
+func (q *quest) fact(facts map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
+		low := strings.ToLower(name + " " + facts[name])
+		if !slices.ContainsFunc(q.words, func(w string) bool { return !strings.Contains(low, w) }) {
+			return name + " " + clip(facts[name], 80)
+		}
+	}
+	return ""
 }
 
 // above adds to a score that is not nothing.

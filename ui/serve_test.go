@@ -25,7 +25,7 @@ func TestServeForLooking(t *testing.T) {
 func newServer(tb testing.TB, f *uitest.Fleet) *ui.Server {
 	tb.Helper()
 	s, err := ui.New(ui.Options{
-		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Acks: f, Notes: f, Index: f, Views: f, Tags: f.Tags, Location: time.UTC, Version: "0.1-test",
+		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Acks: f, Notes: f, Index: f, Views: f, Tags: f.Tags, Facts: f.Facts, Location: time.UTC, Version: "0.1-test",
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -76,7 +76,7 @@ type app struct {
 	self      *self.Watch  // nil: the name is taken
 	running   atomic.Bool  // between the start and the stop of run
 	hosts     atomic.Value // map[munin.HostID]munin.Host: as configured
-	tagged    atomic.Value // map[munin.HostID][]string
+	said      atomic.Value // map[munin.HostID]hostWords
 	names     atomic.Pointer[naming]
 	closers   []func() error // run last first
 }
@@ -166,12 +166,12 @@ func (a *app) capacityJob() jobs.Job {
 }
 
 func (a *app) newServer(metrics prometheus.Gatherer) error {
-	a.storeTags(a.conf)
+	a.storeWords(a.conf)
 	var err error
 	a.pages, err = ui.New(ui.Options{
 		Access:  &ui.Access{Sessions: a.catalog, Tokens: a.catalog, Journal: a.catalog, Settings: accessSettings(a.conf, a.pageURL())},
 		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
-		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, URL: a.conf.URL,
+		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, Facts: a.facts, URL: a.conf.URL,
 		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
 		Prometheus: a.prom,
 		Metrics:    promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
@@ -184,20 +184,6 @@ func (a *app) newServer(metrics prometheus.Gatherer) error {
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 	return nil
-}
-
-// storeTags takes over the tags of all hosts, for the pages.
-func (a *app) storeTags(conf *config.Config) {
-	tags := make(map[munin.HostID][]string, len(conf.Hosts))
-	for i := range conf.Hosts {
-		tags[conf.Hosts[i].ID] = conf.Hosts[i].Tags
-	}
-	a.tagged.Store(tags)
-}
-
-func (a *app) tags(id munin.HostID) []string {
-	tags, _ := a.tagged.Load().(map[munin.HostID][]string)
-	return tags[a.names.Load().configuredAs(id)]
 }
 
 // listen binds the pages' address, with advice where that is not possible.
@@ -360,7 +346,7 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) b
 	}
 	a.chronicle.reloaded(ctx, a.conf, conf)
 	a.conf = conf
-	a.storeTags(conf)
+	a.storeWords(conf)
 	a.pages.Reload(accessSettings(conf, a.pageURL()))
 	a.poller.Reload(targets)
 	a.virtual.Reload(a.plans(conf))

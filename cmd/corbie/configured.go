@@ -206,3 +206,26 @@ func (a *app) takeEdit(ctx context.Context, e catalog.Edit) error {
 
 // isSelf says whether a host is the one that the master is for itself.
 func isSelf(id munin.HostID) bool { return id == self.Host }
+
+// hostWords are what the configuration says of a host for people alone.
+type hostWords struct {
+	tags  []string
+	facts map[string]string
+}
+
+// storeWords takes over the tags and facts of all hosts, for the pages.
+func (a *app) storeWords(conf *config.Config) {
+	words := make(map[munin.HostID]hostWords, len(conf.Hosts))
+	for i := range conf.Hosts {
+		words[conf.Hosts[i].ID] = hostWords{tags: conf.Hosts[i].Tags, facts: conf.Hosts[i].Facts}
+	}
+	a.said.Store(words)
+}
+
+func (a *app) words(id munin.HostID) hostWords {
+	words, _ := a.said.Load().(map[munin.HostID]hostWords)
+	return words[a.names.Load().configuredAs(id)]
+}
+
+func (a *app) tags(id munin.HostID) []string           { return a.words(id).tags }
+func (a *app) facts(id munin.HostID) map[string]string { return a.words(id).facts }

@@ -187,8 +187,10 @@ func (d *demonstration) pollAll(ctx context.Context) {
 func (d *demonstration) config() string {
 	var b strings.Builder
 	b.WriteString("# The made-up hosts of \"corbie demo\".\ninterval: 5m\nhosts:\n")
-	for _, h := range d.fleet.Hosts {
-		fmt.Fprintf(&b, "  %q: {address: %q, roles: [%s], tags: [%s]}\n", string(h.ID), h.Address(), strings.Join(h.Roles, ", "), strings.Join(h.Tags, ", "))
+	vendors := []string{"Dell", "HPE", "Lenovo"}
+	for i, h := range d.fleet.Hosts {
+		fmt.Fprintf(&b, "  %q: {address: %q, roles: [%s], tags: [%s], facts: {vendor: %s, serial: CB%05d, rack: %c%d}}\n", string(h.ID), h.Address(),
+			strings.Join(h.Roles, ", "), strings.Join(h.Tags, ", "), vendors[i%3], 20117+i*7919%80000, 'A'+rune(i/10), 1+i%10)
 	}
 	b.WriteString("roles:\n")
 	seen := make(map[string]bool)

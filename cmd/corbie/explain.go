@@ -58,6 +58,7 @@ func (p *program) explain(ctx context.Context, conf *config.Config, name string)
 	for _, s := range tags {
 		t.add("tags", s.Value, s.Where)
 	}
+	explainFacts(host, add)
 	for _, rule := range host.Plugins {
 		every := "never"
 		if rule.Every > 0 {
@@ -79,6 +80,13 @@ func (p *program) explain(ctx context.Context, conf *config.Config, name string)
 		return err
 	}
 	return p.explainGraphs(conf, host.ID, graphs)
+}
+
+// explainFacts adds what people want to know of a host.
+func explainFacts(host *config.Host, add func(key, value string)) {
+	for _, name := range slices.Sorted(maps.Keys(host.Facts)) {
+		add("facts."+name, host.Facts[name])
+	}
 }
 
 // explainSessions adds how long sessions with a host may take, and how they are encrypted.

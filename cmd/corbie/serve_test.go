@@ -26,6 +26,26 @@ func TestAReloadSaysWhatTakesEffectOnlyAtTheNextStart(t *testing.T) {
 	}
 }
 
+func TestFactsAreOnThePagesAndReloaded(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "corbie.yml")
+	text := "interval: 1m\ngroups: {web: {facts: {owner: web team}}}\nhosts: {\"web;www1\": {address: \"127.0.0.1:1\", facts: {rack: B7}}}\n"
+	writeFile(t, conf, text, 0o644)
+	master := startMaster(t, filepath.Join(dir, "data"), conf)
+	got := page(t, master.url()+"/inventory.csv")
+	if !strings.Contains(got, ",owner,rack\n") || !strings.Contains(got, ",web team,B7\n") {
+		t.Errorf("the inventory is %q", got)
+	}
+	writeFile(t, conf, strings.Replace(text, "rack: B7", "rack: C2, ipmi: yes", 1), 0o644)
+	if err := master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	master.waitFor(t, "configuration reloaded")
+	if got = page(t, master.url()+"/h/www1"); !strings.Contains(got, "C2") || strings.Contains(got, "B7") {
+		t.Errorf("the page of the host shows the facts of before: %s", got)
+	}
+}
+
 func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
 	plugins := publicDir(t)
 	writeFile(t, filepath.Join(plugins, "one"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1\n", 0o755)

@@ -77,12 +77,13 @@ type Host struct {
 	Timeouts    poll.Timeouts
 	Naming      poll.Naming
 	NodeName    string
-	TLS         *wire.TLS    // how its sessions are encrypted; nil: not at all
-	Tags        []string     // sorted; roles are among them
-	Plugins     []PluginRule // the first that matches counts
-	At          Place        // where it is configured
-	Said        []Said       // what the settings come from, for people
-	munin       bool         // of a munin.conf
+	TLS         *wire.TLS         // how its sessions are encrypted; nil: not at all
+	Tags        []string          // sorted; roles are among them
+	Plugins     []PluginRule      // the first that matches counts
+	Facts       map[string]string // for people: serial, vendor, rack, owner, …; not to be changed
+	At          Place             // where it is configured
+	Said        []Said            // what the settings come from, for people
+	munin       bool              // of a munin.conf
 }
 
 // PluginRule says how often the plugins are asked whose names match a pattern.

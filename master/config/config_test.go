@@ -92,6 +92,9 @@ func TestTheReferenceFileGivesTheseHosts(t *testing.T) {
 		for _, rule := range h.Plugins {
 			fmt.Fprintf(&b, ", %s every %s", rule.Pattern, rule.Every)
 		}
+		if len(h.Facts) > 0 {
+			fmt.Fprintf(&b, ", facts %v", h.Facts)
+		}
 		b.WriteByte('\n')
 	}
 	golden(t, "hosts.golden", b.String())

@@ -59,8 +59,11 @@ func (h *rawHost) host(inv *inventory) Host {
 	host := Host{
 		ID: munin.NewHostID(h.group, h.name), Address: h.address, Interval: h.interval, Schedule: h.schedule,
 		SilentAfter: cmp.Or(h.silentAfter, silentIntervals*h.interval), Timeouts: h.timeouts, NodeName: h.nodeName,
-		Tags: settle(h.tags), Plugins: h.plugins, At: h.at, Said: h.said,
+		Tags: settle(h.tags), Plugins: h.plugins, Facts: h.facts, At: h.at, Said: h.said,
 		munin: h.base != nil,
+	}
+	if n := len(h.facts); n > maxFacts {
+		inv.problemAt(h.at, "hosts.%s: it has %d facts with those of its roles and groups, want at most %d", h.name, n, maxFacts)
 	}
 	host.TLS = inv.encrypt(h)
 	switch {

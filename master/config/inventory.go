@@ -152,10 +152,11 @@ type defaults struct {
 	tls         encryption
 	tags        []string
 	plugins     []PluginRule
+	facts       map[string]string
 	said        []Said // filled in where something was taken from elsewhere
 }
 
-// fill takes what is not said from elsewhere. Tags and rules for plugins add up.
+// fill takes what is not said from elsewhere. Tags and rules for plugins add up; of facts each is one of its own.
 func (d *defaults) fill(from *defaults) {
 	note := func(key, value string) {
 		d.said = append(d.said, Said{key, value, cmp.Or(from.places[key], from.where)})
@@ -183,6 +184,7 @@ func (d *defaults) fill(from *defaults) {
 	}
 	d.tags = append(d.tags, from.tags...)
 	d.plugins = append(d.plugins, from.plugins...)
+	d.fillFacts(from, note)
 }
 
 // keys are what a group, a role and a host can all say.
@@ -195,6 +197,7 @@ func (d *defaults) keys(r *reader, where string) map[string]func(*node) {
 		"tls":          func(n *node) { r.tls(n, where+".tls", &d.tls) },
 		"tags":         func(n *node) { d.tags = append(d.tags, r.tags(n)...) },
 		"plugins":      func(n *node) { d.plugins = append(d.plugins, r.plugins(n, where+".plugins")...) },
+		"facts":        func(n *node) { d.facts = r.facts(n, where+".facts") },
 	}
 }
 

@@ -165,6 +165,17 @@ func (f *Fleet) GraphIndex(context.Context) ([]munin.GraphEntry, error) {
 	return out, nil
 }
 
+// Facts are what the configuration says of a host, for people.
+func (f *Fleet) Facts(host munin.HostID) map[string]string {
+	switch host {
+	case "shop;web1.example.com":
+		return map[string]string{"serial": "5CG8371XQ2", "rack": "B7", "ipmi": "yes", "note": "=1+1"}
+	case "office;print.example.com":
+		return map[string]string{"rack": "A1"}
+	}
+	return nil
+}
+
 // Tags are what the configuration says of a host.
 func (f *Fleet) Tags(host munin.HostID) []string {
 	switch host.Group() {
