@@ -22,7 +22,12 @@ func (p *program) backupCommand() *cobra.Command {
 while the master runs. The next backup to the same folder copies only what is
 new. One that is interrupted leaves the one before as it was.
 
-Run it as the user of the master. Put DIR on another disk.`,
+Where DIR is on the same file system, files that never change (finished blocks of
+samples, hours and days) are hard links and take no room as long as the master
+has them; all others are copied. Such a backup helps against mistakes and bad
+upgrades, not against the loss of the disk: put another one on another disk.
+
+Run it as the user of the master.`,
 		Example: `  corbie backup /srv/backup/corbie
   corbie backup --check /srv/backup/corbie`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -76,7 +81,11 @@ func (p *program) backup(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%s: %d files, %s; %s of it new\n", dir, result.Files, size(result.Bytes), size(result.New))
+	linked := ""
+	if result.Linked > 0 {
+		linked = ", of which " + size(result.Linked) + " are links that take no room yet"
+	}
+	fmt.Fprintf(p.stdout, "%s: %d files, %s; %s of it new%s\n", dir, result.Files, size(result.Bytes), size(result.New), linked)
 	return nil
 }
 

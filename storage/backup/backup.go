@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	rawDir      = "raw"
 	catalogName = "catalog.db"
 	importedDir = "imported"
+
+	blockName = 26 // letters that the folder of a block has in its name
 )
 
 // sideDirs are folders of side blocks: like blocks of samples, they never change.
@@ -33,7 +36,9 @@ type Result struct {
 	Made  time.Time
 	Files int
 	Bytes int64 // of all files
-	New   int64 // bytes that were copied because they were not in the backup yet
+	New   int64 // bytes that were copied or linked because they were not in the backup yet
+	// Linked is how many bytes of New are hard links to files of the data folder: they take no room as long as those are there.
+	Linked int64
 }
 
 // Progress is told how many bytes were looked at; it may be nil.
@@ -64,7 +69,7 @@ func Make(ctx context.Context, data, dir string, progress Progress) (Result, err
 		return Result{}, fmt.Errorf("backup: it is complete, but objects that are not needed any more could not be removed: %w", err)
 	}
 	result := m.next.result()
-	result.New = m.copied
+	result.New, result.Linked = m.copied+m.linked, m.linked
 	return result, nil
 }
 
@@ -83,6 +88,7 @@ type maker struct {
 	old      map[string]file // of the backup before, by path
 	next     manifest
 	copied   int64
+	linked   int64
 }
 
 // all copies the parts of a data folder: the samples first, and then what is known about them.
@@ -159,9 +165,16 @@ func (m *maker) tree(ctx context.Context, from, to string, skip func(path string
 }
 
 // isBlockFile tells the files that never change under their name: those of blocks, but for the marks of what was deleted.
+//
+// That they may be linked, too, rests on how Prometheus' TSDB treats a block of its own: chunks and index are written in a folder
+// with another name, renamed once it is whole (tsdb/compact.go, LeveledCompactor.write), and mapped read-only from then on (tsdb/fileutil,
+// PROT_READ). meta.json (tsdb/block.go, writeMetaFile), tombstones (tsdb/tombstones, WriteFile) and an index of Prometheus 2.1
+// (tsdb/repair.go) are written anew as another file and renamed over the one before: a link still names that. Compaction and retention
+// remove names. Side blocks are written in the same way, see series.SideWriter. Nothing opens such a file for writing.
 func isBlockFile(path string) bool {
 	parts := strings.Split(path, "/")
-	return len(parts) > 2 && len(parts[1]) == 26 && parts[len(parts)-1] != "tombstones"
+	within := func(folder string) bool { return len(folder) == blockName }
+	return len(parts) > 2 && slices.ContainsFunc(parts[1:len(parts)-1], within) && parts[len(parts)-1] != "tombstones"
 }
 
 // add puts one file into the backup. One that never changes and is there already is not read again.
@@ -177,7 +190,11 @@ func (m *maker) add(ctx context.Context, path, name string, constant bool) error
 			return nil
 		}
 	}
-	f, err := m.store(ctx, path)
+	store := m.store
+	if constant {
+		store = m.link
+	}
+	f, err := store(ctx, path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -190,6 +207,44 @@ func (m *maker) seen(n int64) {
 	if m.progress != nil {
 		m.progress(n)
 	}
+}
+
+// link makes a file that never changes an object by a hard link, or copies it where that cannot be: on another disk, say.
+func (m *maker) link(ctx context.Context, path string) (f file, err error) {
+	// Whether it can be linked is tried before it is read.
+	part := filepath.Join(m.dir, objectsDir, "link.part")
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := os.Link(path, part); err != nil {
+		return m.store(ctx, path)
+	}
+	defer func() {
+		// A rename to another link of the same file leaves both.
+		if gone := os.Remove(part); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}()
+	in, err := os.Open(part)
+	if err != nil {
+		return f, err
+	}
+	defer in.Close()
+	sum := sha256.New()
+	f.Size, err = io.Copy(&counted{ctx: ctx, hash: sum, seen: m.seen}, in)
+	if err = errors.Join(err, in.Sync()); err != nil {
+		return f, err
+	}
+	f.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	object := f.object(m.dir)
+	if err = os.MkdirAll(filepath.Dir(object), 0o750); err != nil {
+		return f, err
+	}
+	if err = os.Rename(part, object); err != nil {
+		return f, err
+	}
+	m.linked += f.Size
+	return f, syncDir(filepath.Dir(object))
 }
 
 // store copies a file to the object of its checksum.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -273,4 +274,147 @@ func FuzzManifest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// inode tells whether two names are one file.
+func inode(t *testing.T, path string) uint64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Ino //nolint:forcetypeassert // it is one on Linux
+}
+
+// inodes are all files below a folder, by what they are on disk.
+func inodes(t *testing.T, dir string) map[uint64]string {
+	t.Helper()
+	all := make(map[uint64]string)
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			all[inode(t, path)] = strings.TrimPrefix(path, dir)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestOnOneDiskOnlyWhatNeverChangesIsLinkedAndNoMasterAltersIt(t *testing.T) {
+	m := startMaster(t)
+	dir := filepath.Join(t.TempDir(), "backup")
+	made, err := backup.Make(t.Context(), m.dir, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Linked == 0 || made.Linked >= made.New || made.New > made.Bytes {
+		t.Errorf("linked %d of %d bytes, %d in all", made.Linked, made.New, made.Bytes)
+	}
+	ours, linked := inodes(t, m.dir), 0
+	for file, object := range inodes(t, filepath.Join(dir, "objects")) {
+		name, ok := ours[file]
+		if !ok {
+			continue
+		}
+		linked++
+		base := filepath.Base(name)
+		block := base == "index" || base == "meta.json" || filepath.Base(filepath.Dir(name)) == "chunks"
+		if !block || strings.HasPrefix(name, "/raw/wal") || strings.HasPrefix(name, "/raw/wbl") || strings.HasPrefix(name, "/raw/chunks_head") {
+			t.Errorf("%s is the same file as %s", object, name)
+		}
+		if strings.HasSuffix(object, ".part") {
+			t.Errorf("%s was left", object)
+		}
+	}
+	if linked < 6 {
+		t.Errorf("only %d files are linked", linked)
+	}
+	// The master goes on, with late samples of times that were backed up; it is stopped and started, and forgets old blocks.
+	m.add(t, 100, 300)
+	if err := m.samples.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if m.samples, err = storage.Open(m.dir, storage.Options{Retention: 10 * 24 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.samples.RollUp(t.Context(), source); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backup.Check(t.Context(), dir, nil); err != nil {
+		t.Errorf("the master altered its backup: %v", err)
+	}
+	// So does one that was restored from it.
+	restored := &master{dir: filepath.Join(t.TempDir(), "new")}
+	if _, err := backup.Restore(t.Context(), dir, restored.dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	theirs := inodes(t, restored.dir)
+	for file, object := range inodes(t, dir) {
+		if name, shared := theirs[file]; shared {
+			t.Errorf("the restored %s is the object %s", name, object)
+		}
+	}
+	restored.open(t)
+	restored.add(t, 300, 310)
+	if _, err := backup.Check(t.Context(), dir, nil); err != nil {
+		t.Errorf("the restored master altered the backup: %v", err)
+	}
+}
+
+func TestOnAnotherDiskEverythingIsCopied(t *testing.T) {
+	const other = "/dev/shm"
+	m := startMaster(t)
+	dir, err := os.MkdirTemp(other, "corbie-backup-") //nolint:usetesting // its folders are on the first disk
+	if err != nil {
+		t.Skipf("no second file system: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if device(t, dir) == device(t, m.dir) {
+		t.Skipf("%s is on the file system of the temporary folders", other)
+	}
+	made, err := backup.Make(t.Context(), m.dir, dir, nil)
+	if err != nil || made.Linked != 0 || made.New == 0 {
+		t.Errorf("%+v, %v; want no links", made, err)
+	}
+	if _, err := backup.Check(t.Context(), dir, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func device(t *testing.T, path string) uint64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Dev //nolint:forcetypeassert // it is one on Linux
+}
+
+func TestAFileOfTheDataFolderThatIsAnObjectAlreadyIsLinkedAgain(t *testing.T) {
+	m := startMaster(t)
+	dir := filepath.Join(t.TempDir(), "backup")
+	first, err := backup.Make(t.Context(), m.dir, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without the list nothing is known to be there.
+	if err := os.Remove(filepath.Join(dir, "backup.json")); err != nil {
+		t.Fatal(err)
+	}
+	second, err := backup.Make(t.Context(), m.dir, dir, nil)
+	if err != nil || first.Linked == 0 || second.Linked == 0 {
+		t.Errorf("linked %d, then %d bytes; %v", first.Linked, second.Linked, err)
+	}
+	if _, err := backup.Check(t.Context(), dir, nil); err != nil {
+		t.Error(err)
+	}
+	if parts, _ := filepath.Glob(filepath.Join(dir, "objects", "*.part")); len(parts) > 0 {
+		t.Errorf("%s were left", parts)
+	}
 }

@@ -1,7 +1,8 @@
 // Package backup copies a data folder, beside a running master, and puts the copy back.
 //
 // A backup is a folder: objects/ holds each file under the name of its SHA-256, and backup.json lists which file of the data folder is
-// which object. Blocks never change, so the next backup into the same folder copies only what is new; backup.json is replaced
+// which object. Blocks never change, so the next backup into the same folder takes only what is new; where the folder is on the same
+// disk they are linked, not copied. backup.json is replaced
 // last, so a backup that is interrupted leaves the one before as it was.
 package backup
 
