@@ -1,10 +1,13 @@
 package ui_test
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -339,5 +342,24 @@ func TestAThousandHostsShowTheBrokenOnesFirst(t *testing.T) {
 	}
 	if got := len(d.all(".chips li")); got != 1000 {
 		t.Errorf("%d hosts are shown", got)
+	}
+}
+
+func TestAPictureIsDrawnForMails(t *testing.T) {
+	f := uitest.New(time.Now())
+	s := newServer(t, f)
+	body, err := s.Picture(t.Context(), "shop;web2.example.com", "cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(body))
+	if err != nil || img.Bounds().Dx() != 640 || img.Bounds().Dy() < 260 || len(body) > 100_000 {
+		t.Errorf("%d bytes, %v, %v", len(body), img.Bounds(), err)
+	}
+	if _, err := s.Picture(t.Context(), "shop;web2.example.com", "nothing"); !errors.Is(err, munin.ErrNotFound) {
+		t.Errorf("a graph that is not there: %v", err)
+	}
+	if _, err := s.Picture(t.Context(), "nobody", "cpu"); !errors.Is(err, munin.ErrNotFound) {
+		t.Errorf("a host that is not there: %v", err)
 	}
 }

@@ -24,6 +24,7 @@ type emailSender struct {
 	host     string
 	implicit *tls.Config // TLS from the first byte, when not nil
 	options  []mail.Option
+	artist   *artist // nil: no pictures
 }
 
 func newEmail(e *Email, to string) (*emailSender, error) {
@@ -60,6 +61,7 @@ func newEmail(e *Email, to string) (*emailSender, error) {
 }
 
 func (s *emailSender) send(ctx context.Context, m *message) (reply string, retry bool, err error) {
+	s.artist.pictures(ctx, m)
 	letter, err := s.letter(m)
 	if err != nil {
 		return "", false, fmt.Errorf("email: %w", err)
@@ -145,7 +147,7 @@ func (s *emailSender) letter(m *message) (*mail.Msg, error) {
 	}
 	letter.SetBodyString(mail.TypeTextPlain, text)
 	letter.AddAlternativeString(mail.TypeTextHTML, html)
-	return letter, nil
+	return letter, embed(letter, m.drawn)
 }
 
 // messageID is the same for the same news to the same address, so that a mail system can see a doubled mail.
@@ -182,12 +184,16 @@ func buildTargets(receivers []Receiver, options Options) (map[string]*target, er
 		targets[t.key()] = t
 	}
 	var errs []error
+	artist := newArtist(options)
 	for i := range receivers {
 		r := &receivers[i]
 		if r.Email != nil {
 			for _, to := range r.Email.To {
 				s, err := newEmail(r.Email, to)
 				errs = append(errs, err)
+				if s != nil && r.Email.Pictures {
+					s.artist = artist
+				}
 				add(r, "email to "+bareAddress(to), s)
 			}
 		}

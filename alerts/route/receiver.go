@@ -64,6 +64,7 @@ type Email struct {
 	Username           string // empty: no authentication
 	Password           Secret
 	Hello              string        // name said in EHLO; empty: the machine's
+	Pictures           bool          // whether mails show the graphs, where Options.Picture can draw them
 	Timeout            time.Duration // of one attempt; 0: 30 s
 }
 

@@ -57,6 +57,9 @@ type Options struct {
 	// Acknowledged says whether somebody takes care of the problem that a state tells of: its notice is not repeated. Nil: nobody
 	// ever does.
 	Acknowledged func(munin.AlertState) bool
+	// Picture draws the graphs that mails show; nil: they show none.
+	Picture     Picture
+	PictureTime time.Duration // for all pictures of a mail; 0: 5 s
 	// ExternalURL is the address of the pages, for links.
 	ExternalURL string
 	Logger      *slog.Logger

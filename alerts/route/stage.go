@@ -36,11 +36,12 @@ var errPaused = errors.New("waiting to try again")
 // message is what one receiver is told at once.
 type message struct {
 	plan     plan
-	receiver string // name of the receiver
-	group    string // key of the group
-	id       string // Message-ID: the same for the same news, whenever it is sent
-	thread   string // Message-ID of the first of this thread; equal to id for the first
-	base     string // address of the pages
+	receiver string  // name of the receiver
+	group    string  // key of the group
+	id       string  // Message-ID: the same for the same news, whenever it is sent
+	thread   string  // Message-ID of the first of this thread; equal to id for the first
+	base     string  // address of the pages
+	drawn    []drawn // of the graphs; nil: not yet
 }
 
 // sender delivers messages in one way. The reply is what the other side said, for the log. retry says whether

@@ -69,6 +69,7 @@ type letterItem struct {
 	Graph, Title, Label, Unit     string
 	Warning, Critical, Was        string
 	Info, ExtInfo, Category, Link string
+	Picture                       template.URL
 }
 
 func (m *message) letterItem(it item) letterItem {
@@ -79,6 +80,7 @@ func (m *message) letterItem(it item) letterItem {
 		Host: s.ID.Host.Name(), Group: s.ID.Host.Group(), Graph: s.ID.Graph, Title: n.Graph.Title, Label: n.Graph.Label,
 		Unit: n.Graph.Unit, Warning: n.Graph.Warning.String(), Critical: n.Graph.Critical.String(),
 		Info: n.Graph.FieldInfo, ExtInfo: n.Graph.ExtInfo, Category: n.Graph.Category, Link: link(m.base, s.ID),
+		Picture: m.pictureOf(s.ID),
 	}
 	if out.Info == "" {
 		out.Info = n.Graph.Info
@@ -182,11 +184,12 @@ const htmlLetter = `<!DOCTYPE html>
 {{end}}{{with .Info}}<tr><th align="left">About</th><td>{{.}}</td></tr>
 {{end}}{{with .ExtInfo}}<tr><th align="left">Note</th><td>{{.}}</td></tr>
 {{end}}</table>
-{{with .Link}}<p><a href="{{.}}">{{.}}</a></p>
+{{if .Picture}}<p>{{template "picture" .}}</p>
+{{end}}{{with .Link}}<p><a href="{{.}}">{{.}}</a></p>
 {{end}}{{end}}{{if .Open}}<p>Still open:</p>
-<ul>{{range .Open}}<li>{{.Level}}: {{.Line}}, since {{.Since}}</li>
+<ul>{{range .Open}}<li>{{.Level}}: {{.Line}}, since {{.Since}}{{if .Picture}}<br>{{template "picture" .}}{{end}}</li>
 {{end}}</ul>
 {{end}}{{if .More}}<p>and {{.More}} more.</p>
 {{end}}<p style="color:#666">Corbie, to {{.Receiver}}</p>
 </body></html>
-`
+{{define "picture"}}<img src="{{.Picture}}" alt="The graph {{.Title}} of {{.Host}}" style="max-width:100%">{{end}}`

@@ -229,8 +229,13 @@ func (a *app) routeOptions(dir string, registry prometheus.Registerer) route.Opt
 	n := a.conf.Notify
 	return route.Options{
 		Dir: filepath.Join(dir, alertsFolder), Receivers: a.receivers(a.conf), GroupBy: n.GroupBy, Wait: n.Wait,
-		Interval: n.Interval, Repeat: n.RepeatEvery, Acknowledged: a.acks.covered, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
+		Interval: n.Interval, Repeat: n.RepeatEvery, Acknowledged: a.acks.covered, Picture: a.picture, ExternalURL: a.pageURL(), Logger: a.log, Registerer: registry,
 	}
+}
+
+// picture draws a graph for a mail. The pages are made after the router, but before it runs.
+func (a *app) picture(ctx context.Context, id munin.SeriesID) ([]byte, error) {
+	return a.pages.Picture(ctx, id.Host, id.Graph)
 }
 
 // observe hands a finished poll to the evaluator, together with what the catalogue knows of the host: where the poll
@@ -383,7 +388,7 @@ func (a *app) receivers(conf *config.Config) []route.Receiver {
 		if e := r.Email; e != nil {
 			out.Email = &route.Email{
 				To: e.To, From: e.From, Host: e.Host, Port: e.Port, TLS: e.TLS, InsecureSkipVerify: e.InsecureSkipVerify,
-				Username: e.Username, Password: route.Secret(e.Password), Hello: e.Hello, Timeout: r.Timeout,
+				Username: e.Username, Password: route.Secret(e.Password), Hello: e.Hello, Pictures: e.Pictures, Timeout: r.Timeout,
 			}
 		}
 		if w := r.Webhook; w != nil {

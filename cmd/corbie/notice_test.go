@@ -2,8 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"net"
 	"net/http"
@@ -262,6 +266,23 @@ func TestKillWhileTheProblemLastsDoesNotTellItAgain(t *testing.T) {
 	w.check(t)
 }
 
+// pictureIn reads the picture of a mail.
+func pictureIn(t *testing.T, mail string) image.Config {
+	t.Helper()
+	_, rest, found := strings.Cut(mail, "Content-Type: image/png")
+	_, body, _ := strings.Cut(rest, "\r\n\r\n")
+	body, _, _ = strings.Cut(body, "\r\n--")
+	text, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(body, "\r\n", ""))
+	if err != nil || !found {
+		t.Fatalf("the mail has no picture: %v\n%s", err, mail)
+	}
+	picture, err := png.DecodeConfig(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return picture
+}
+
 // check reads the two notices.
 func (w *watch) check(t *testing.T) {
 	t.Helper()
@@ -271,6 +292,11 @@ func (w *watch) check(t *testing.T) {
 	}
 	if s := strings.ToLower(subject(mails[1])); !strings.Contains(s, "ok") && !strings.Contains(s, "recover") {
 		t.Errorf("the second mail does not tell the recovery:\n%s", mails[1])
+	}
+	for i, mail := range mails {
+		if picture := pictureIn(t, mail); picture.Width != 640 || picture.Height < 260 {
+			t.Errorf("the picture of mail %d has %d × %d pixels", i, picture.Width, picture.Height)
+		}
 	}
 	if hooks[0] != "firing" || hooks[1] != "resolved" {
 		t.Errorf("webhook statuses %v, want firing and resolved", hooks)

@@ -76,7 +76,7 @@ func TestTheReferenceFileIsValidAndShowsTheDefaults(t *testing.T) {
 			t.Errorf("the reference says %v, the default is %v", pair[0], pair[1])
 		}
 	}
-	if got := c.Receivers[0].Email; got.Host != "mail.example.com" || got.Port != 587 || string(got.Password) != "not-a-real-one" {
+	if got := c.Receivers[0].Email; got.Host != "mail.example.com" || got.Port != 587 || !got.Pictures || string(got.Password) != "not-a-real-one" {
 		t.Errorf("email %+v", got)
 	}
 }

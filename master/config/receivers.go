@@ -55,6 +55,7 @@ type Email struct {
 	InsecureSkipVerify bool
 	Username           string
 	Password           Secret
+	Pictures           bool // whether mails show the graphs
 }
 
 // Webhook is an HTTP POST of Alertmanager's JSON.
@@ -174,7 +175,7 @@ func (r *reader) receiverName(n *node) string {
 
 func (r *reader) email(n *node, where string) *Email {
 	where += ".email"
-	e := &Email{TLS: "opportunistic"}
+	e := &Email{TLS: "opportunistic", Pictures: true}
 	password := r.secret("password", where, func(s Secret) { e.Password = s })
 	keys := map[string]func(*node){
 		"to":   func(n *node) { e.To = r.addresses(n) },
@@ -186,6 +187,7 @@ func (r *reader) email(n *node, where string) *Email {
 		"insecure_skip_verify": func(n *node) { e.InsecureSkipVerify = r.yes(n) },
 		"username":             func(n *node) { e.Username = r.text(n) },
 		"hello":                func(n *node) { e.Hello = r.text(n) },
+		"pictures":             func(n *node) { e.Pictures = r.yes(n) },
 	}
 	password.add(keys)
 	before := len(r.problems)
