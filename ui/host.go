@@ -198,7 +198,7 @@ func (s *Server) findHost(r *http.Request) (*fleet, munin.Host, error) {
 func faultRows(faults []munin.Fault) []FaultRow {
 	var rows []FaultRow
 	for _, fault := range faults {
-		row := FaultRow{Plugin: cmp.Or(fault.Plugin, "the session"), Reason: clip(fault.Reason, 300), Text: clip(fault.Text, 120)}
+		row := FaultRow{Plugin: cmp.Or(fault.Plugin, "the session"), Reason: clip(fault.Reason, 1000), Text: clip(fault.Text, 120)}
 		if fault.Line > 0 {
 			row.Where = "line " + strconv.Itoa(fault.Line)
 		}

@@ -294,11 +294,10 @@ type MissingRow struct {
 	Plugin        string
 	URL           string // of a graph of it, if there is one
 	Why           string
-	Where         string // "line 3"
-	Text          string // what the plugin said
-	Stderr        string
-	Last          *Moment // when it last was well
-	Todo          string
+	Where         string   // "line 3"
+	More          []string // about Why, such as how to see more
+	Text          string   // what the plugin said
+	Last          *Moment  // when it last was well
 }
 
 // MissingPage is /missing.
@@ -384,30 +383,10 @@ func (s *Server) missingOf(r *http.Request, f *fleet, row *HostRow, left []munin
 		}
 		for _, fault := range faultRows(faults) {
 			m := start(fault.Plugin)
-			m.Why, m.Where, m.Text = fault.Reason, fault.Where, fault.Text
+			said := clauses(fault.Reason)
+			m.Why, m.More, m.Where, m.Text = said[0], said[1:], fault.Where, fault.Text
 			failing[fault.Plugin] = len(rows)
 			rows = append(rows, m)
-		}
-	}
-	if s.opts.Plugins != nil {
-		states, err := s.opts.Plugins.PluginStates(r.Context(), row.ID)
-		if err != nil {
-			return nil, fmt.Errorf("read what the plugins of %s said: %w", row.ID, err)
-		}
-		for i := range states {
-			st := &states[i]
-			if !st.Unhealthy() {
-				continue
-			}
-			n, ok := failing[st.Plugin]
-			if !ok {
-				n = len(rows)
-				failing[st.Plugin] = n
-				rows = append(rows, start(st.Plugin))
-			}
-			m := &rows[n]
-			m.Why, m.Stderr, m.Last = cmp.Or(m.Why, clip(st.Failure, 300)), clip(st.Stderr, 300), moment(st.Good, f.now)
-			m.Todo = "On the host: corbie-node run " + st.Plugin
 		}
 	}
 	for i := range left {

@@ -363,3 +363,18 @@ func TestAPictureIsDrawnForMails(t *testing.T) {
 		t.Errorf("a host that is not there: %v", err)
 	}
 }
+
+func TestWhatANodeSaysOfAFailureIsReadInLines(t *testing.T) {
+	f := uitest.New(time.Now())
+	long := strings.Repeat("x", 190)
+	f.Broken["office;print.example.com"] = []munin.Fault{{Plugin: "queue", Reason: `fetch failed on the node at noon: bad exit; it wrote "no \"table\"; ` +
+		long + `"; it has not gone well since the node was started; to see more, run "corbie-node run queue" there`}}
+	d := open(t, newServer(t, f), "/missing?host=print.example.com", http.StatusOK)
+	want := []string{
+		`it wrote "no \"table\"; ` + long + `"`, "it has not gone well since the node was started", `to see more, run "corbie-node run queue" there`,
+	}
+	if got := d.texts(".missing td .quiet"); !slices.Equal(got, want) {
+		t.Errorf("the lines are %q", got)
+	}
+	d.has(".missing", "fetch failed on the node at noon: bad exit")
+}

@@ -81,11 +81,6 @@ type Views interface {
 	RemoveView(ctx context.Context, name string) error
 }
 
-// Plugins models how a node's plugins ran there lately.
-type Plugins interface {
-	PluginStates(ctx context.Context, host munin.HostID) ([]munin.PluginState, error)
-}
-
 // Options is what a Server is made of. Catalog and Samples are needed; without one of the others the pages say
 // that there is nothing of its kind.
 type Options struct {
@@ -98,8 +93,6 @@ type Options struct {
 	Notes   Notes
 	Index   Index
 	Views   Views
-	// Plugins tells how the plugins of a host ran there; nil where no node says.
-	Plugins Plugins
 	// Tags and Facts are what the configuration says of a host; nil: nothing. They return at once.
 	Tags  func(host munin.HostID) []string
 	Facts func(host munin.HostID) map[string]string

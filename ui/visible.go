@@ -208,16 +208,6 @@ func (v visibleNotes) RemoveAnnotation(ctx context.Context, id int64) error {
 	return fmt.Errorf("annotation %d: %w", id, munin.ErrNotFound)
 }
 
-type visiblePlugins struct{ all Plugins }
-
-// PluginStates are those of a host that the person sees.
-func (v visiblePlugins) PluginStates(ctx context.Context, host munin.HostID) ([]munin.PluginState, error) {
-	if !sees(access.Of(ctx), host) {
-		return nil, nil
-	}
-	return v.all.PluginStates(ctx, host)
-}
-
 // limited puts what the person may see between the pages and all that they read.
 func (o *Options) limited() {
 	o.Catalog = visible{o.Catalog}
@@ -235,8 +225,5 @@ func (o *Options) limited() {
 	}
 	if o.Notes != nil {
 		o.Notes = visibleNotes{o.Notes}
-	}
-	if o.Plugins != nil {
-		o.Plugins = visiblePlugins{o.Plugins}
 	}
 }

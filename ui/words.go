@@ -118,6 +118,24 @@ func sentence(s string) string {
 	return s + "."
 }
 
+// clauses divides a text at its semicolons, but for those within quotes. There is at least one.
+func clauses(text string) []string {
+	var list []string
+	start, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch {
+		case quoted && text[i] == '\\':
+			i++
+		case text[i] == '"':
+			quoted = !quoted
+		case !quoted && strings.HasPrefix(text[i:], "; "):
+			list = append(list, text[start:i])
+			start = i + 2
+		}
+	}
+	return append(list, text[start:])
+}
+
 // groupWords is a group path for people.
 func groupWords(group string) string { return strings.ReplaceAll(group, ";", " › ") }
 
