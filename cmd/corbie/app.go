@@ -49,6 +49,7 @@ var (
 	_ ui.Samples       = (*samples)(nil)
 	_ ui.States        = (*catalog.Catalog)(nil)
 	_ ui.Faults        = (*catalog.Catalog)(nil)
+	_ ui.Faults        = (*hostFaults)(nil)
 	_ ui.Reports       = (*reports)(nil)
 	_ ui.Acks          = (*ackBook)(nil)
 	_ ui.Notes         = (*catalog.Catalog)(nil)
@@ -170,7 +171,7 @@ func (a *app) newServer(metrics prometheus.Gatherer) error {
 	var err error
 	a.pages, err = ui.New(ui.Options{
 		Access:  &ui.Access{Sessions: a.catalog, Tokens: a.catalog, Journal: a.catalog, Settings: accessSettings(a.conf, a.pageURL())},
-		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: a.catalog,
+		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: &hostFaults{a.catalog, a.samples},
 		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, Facts: a.facts, URL: a.conf.URL,
 		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
 		Prometheus: a.prom,

@@ -138,6 +138,15 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) int {
 	}
 	seen := newTwice(s.poll.Readings, len(samples))
 	dense := supersampled(samples)
+	ahead, last := 0, (*munin.Sample)(nil)
+	defer func() {
+		if ahead > 0 {
+			s.fault(munin.Fault{
+				Plugin: j.name, Text: last.Graph + "." + last.Field + " " + last.At.UTC().Format(time.RFC3339),
+				Reason: fmt.Sprintf("values whose time is in the future are not stored, %d in the last answer: set the clock of the node", ahead),
+			})
+		}
+	}()
 	for i := range samples {
 		sample := &samples[i]
 		when := s.opts.Slot
@@ -147,7 +156,8 @@ func (s *session) takeSamples(j *job, samples []munin.Sample) int {
 			s.fault(munin.Fault{Plugin: j.name, Text: sample.Graph + "." + sample.Field, Reason: "the config does not declare this field (a label is enough); its value is dropped"})
 			continue
 		case sample.At.After(limit):
-			s.fault(munin.Fault{Plugin: j.name, Text: sample.At.UTC().Format(time.RFC3339), Reason: "the value's time is in the future; see the node's clock"})
+			ahead++
+			last = sample
 			continue
 		case !sample.At.IsZero() && dense[series{sample.Graph, sample.Field}]:
 			when = sample.At

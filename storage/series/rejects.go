@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"corbie/munin"
 )
@@ -26,6 +27,7 @@ type Reject struct {
 	Reason Reason
 	Count  int64
 	Last   munin.Reading // the newest one refused
+	At     time.Time     // when that was
 }
 
 type rejectKey struct {
@@ -58,7 +60,7 @@ func (j *Rejects) Add(r munin.Reading, reason Reason) {
 			"host", string(r.ID.Host), "graph", r.ID.Graph, "field", r.ID.Field, "time", r.Time(), "reason", string(reason))
 	}
 	entry.Count++
-	entry.Last = r
+	entry.Last, entry.At = r, time.Now()
 }
 
 // List gives all of them by host and reason.
