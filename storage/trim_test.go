@@ -314,3 +314,22 @@ func TestATrimThatWasKilledIsFinishedByTheNext(t *testing.T) {
 	m.check(t, s, whole, time.Hour)
 	m.check(t, s, whole, day)
 }
+
+func TestPromQLReadsTheHoursOfAGroupWhoseSamplesHaveGone(t *testing.T) {
+	dir := t.TempDir()
+	m := newModel(3, rand.New(rand.NewPCG(31, 32)))
+	for id := range m.sources {
+		m.sources[id] = munin.Source{ID: id}
+	}
+	fillPast(t, dir, m, 120)
+	s := open(t, dir, storage.Options{})
+	trim(t, s, keepWeb(storage.Keep{Raw: 30 * day}), m.sourceOf)
+	now := time.Now().Truncate(day)
+	for id := range m.sources {
+		query := `{graph="` + id.Graph + `",field="` + id.Field + `",host="` + id.Host.Name() + `"}`
+		got := ask(t, s, m.sourceOf, query, munin.Range{From: now.Add(-100 * day), To: now.Add(-10 * day)}, 6*time.Hour)
+		if len(got) < 90*4-2 {
+			t.Errorf("%s has %d values, want one each 6 hours of 90 days", id, len(got))
+		}
+	}
+}

@@ -121,16 +121,33 @@ func (db *DB) Trim(ctx context.Context, before map[munin.HostID]int64) (samples,
 	// Asked which blocks go, the TSDB must not wait for room now: it would keep all others waiting.
 	db.trimming.Store(true)
 	defer db.trimming.Store(false)
-	for _, d := range deletions(before) {
-		if err := errors.Join(ctx.Err(), db.tsdb.Delete(ctx, math.MinInt64, d.before-1, d.matchers...)); err != nil {
-			return 0, 0, fmt.Errorf("delete old samples: %w", err)
-		}
+	if err := db.bury(ctx, before); err != nil {
+		return 0, 0, fmt.Errorf("delete old samples: %w", err)
 	}
 	if err := db.tsdb.CleanTombstones(); err != nil {
 		return 0, 0, fmt.Errorf("delete old samples: %w", err)
 	}
 	samplesLeft, bytesLeft := held(db.tsdb.Blocks())
 	return max(0, samples-samplesLeft), max(0, freed-bytesLeft), nil
+}
+
+// bury marks what goes in each block. It is not left to the Delete of the TSDB, which gives the same list of matchers to one goroutine a block, and each
+// of them sorts it in place: one that reads it meanwhile can miss a matcher and delete the samples of others. While compactions are off, and the one under
+// way has ended, nobody else writes blocks.
+func (db *DB) bury(ctx context.Context, before map[munin.HostID]int64) error {
+	db.tsdb.DisableCompactions()
+	defer db.tsdb.EnableCompactions()
+	for _, d := range deletions(before) {
+		for _, b := range db.tsdb.Blocks() {
+			if b.Meta().MinTime >= d.before {
+				continue
+			}
+			if err := errors.Join(ctx.Err(), b.Delete(ctx, math.MinInt64, d.before-1, slices.Clone(d.matchers)...)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // held is how much blocks hold.
