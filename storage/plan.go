@@ -21,8 +21,8 @@ type piece struct {
 
 // plan divides the range of a query among the tiers so that each instant is read once: first the coarsest whose buckets fit into the
 // steps as wholes and which is what the samples give now; then the raw samples; then, for what is so old that there are none any more,
-// whatever there is, the finest first. The caller holds the lock of the tiers.
-func (s *Samples) plan(whole rollup.Span, step time.Duration, blocks []series.Block) []piece {
+// whatever there is, the finest first. Of hosts that are kept for less there may be less than there is of others. The caller holds the lock of the tiers.
+func (s *Samples) plan(whole rollup.Span, step time.Duration, blocks []series.Block, there since) []piece {
 	p := planner{left: []rollup.Span{whole}}
 	// A day whose samples begin somewhere within it counts as theirs altogether.
 	day := (24 * time.Hour).Milliseconds()
@@ -33,7 +33,9 @@ func (s *Samples) plan(whole rollup.Span, step time.Duration, blocks []series.Bl
 		}
 		for _, side := range slices.Backward(one.sides) {
 			if side.Span().Overlaps(whole) && settled.Holds(side.Span()) && current(side, blocks) {
-				p.take(side.Span(), side, complete(side, blocks))
+				before, after := split(one.part(side, there), there.raw)
+				p.take(before, side, false)
+				p.take(after, side, complete(side, blocks))
 			}
 		}
 	}
@@ -42,15 +44,31 @@ func (s *Samples) plan(whole rollup.Span, step time.Duration, blocks []series.Bl
 		spans = append(spans, rollup.Span{From: rollup.Floor(b.Span.From, day), To: b.Span.To})
 	}
 	for _, span := range rollup.Join(append(spans, rollup.Span{From: settled.To, To: math.MaxInt64})) {
-		p.take(span, nil, true)
+		_, after := split(span, there.raw)
+		p.take(after, nil, true)
 	}
 	for _, one := range s.tiers.all {
 		for _, side := range slices.Backward(one.sides) {
-			p.take(side.Span(), side, false)
+			p.take(one.part(side, there), side, false)
 		}
 	}
 	slices.SortFunc(p.pieces, func(a, b piece) int { return cmp.Compare(a.From, b.From) })
 	return p.pieces
+}
+
+// part is the time of a side block of which there are buckets.
+func (one *tier) part(side *series.Side, there since) rollup.Span {
+	if one.size != time.Hour {
+		return side.Span()
+	}
+	_, after := split(side.Span(), there.hours)
+	return after
+}
+
+// split divides a span by a time.
+func split(span rollup.Span, at int64) (before, after rollup.Span) {
+	at = min(max(at, span.From), span.To)
+	return rollup.Span{From: span.From, To: at}, rollup.Span{From: at, To: span.To}
 }
 
 // planner takes pieces out of a range until nothing is left.
@@ -60,7 +78,7 @@ type planner struct {
 }
 
 func (p *planner) take(span rollup.Span, side *series.Side, raw bool) {
-	if len(p.left) == 0 {
+	if len(p.left) == 0 || span.From >= span.To {
 		return
 	}
 	var cut []rollup.Span

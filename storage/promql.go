@@ -33,9 +33,10 @@ func (s *Samples) Querier(mint, maxt int64, sourceOf SourceOf) (series.Querier, 
 	for _, one := range s.tiers.all {
 		tiers = append(tiers, series.Tier{Size: one.size, Sides: one.sides})
 	}
+	trimmed := s.tiers.marks.Before
 	s.tiers.mu.RUnlock()
 	return &series.Tiered{
-		Raw: raw, Mint: mint, Maxt: maxt, RawFrom: from, Tiers: tiers, Done: func() {},
+		Raw: raw, Mint: mint, Maxt: maxt, RawFrom: from, Trimmed: trimmed, Tiers: tiers, Done: func() {},
 		Buckets: func(ctx context.Context, ids []munin.SeriesID, r munin.Range, size time.Duration) ([][]rollup.Bucket, error) {
 			return s.buckets(ctx, ids, r, size, sourceOf)
 		},

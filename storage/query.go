@@ -57,7 +57,45 @@ func (s *Samples) fillAll(ctx context.Context, sources []source, out []munin.Ser
 	}
 	first := &out[0]
 	whole := rollup.Span{From: first.Start.UnixMilli(), To: first.Start.Add(time.Duration(len(first.Buckets)) * first.Step).UnixMilli()}
-	pieces := s.plan(whole, first.Step, blocks)
+	step := first.Step
+	for mark, which := range s.byMark(sources) {
+		if len(which) == len(sources) {
+			return s.fillSome(ctx, sources, out, stretch{r, whole, s.plan(whole, step, blocks, mark)})
+		}
+		some, filled := make([]source, len(which)), make([]munin.Series, len(which))
+		for k, i := range which {
+			some[k], filled[k] = sources[i], out[i]
+		}
+		if err := s.fillSome(ctx, some, filled, stretch{r, whole, s.plan(whole, step, blocks, mark)}); err != nil {
+			return err
+		}
+		for k, i := range which {
+			out[i] = filled[k]
+		}
+	}
+	return nil
+}
+
+// byMark puts the indexes of sources together of which there is as much. The caller holds the lock of the tiers.
+func (s *Samples) byMark(sources []source) map[since][]int {
+	groups := make(map[since][]int)
+	for i := range sources {
+		mark := s.tiers.marks.readable(sources[i].ID.Host)
+		groups[mark] = append(groups[mark], i)
+	}
+	return groups
+}
+
+// stretch is what fillSome reads: the steps that were asked for, as a whole and in pieces.
+type stretch struct {
+	asked  munin.Range
+	whole  rollup.Span
+	pieces []piece
+}
+
+// fillSome reads some of the series.
+func (s *Samples) fillSome(ctx context.Context, sources []source, out []munin.Series, of stretch) error {
+	whole := of.whole
 	workers := 1
 	if int64(len(sources))*(whole.To-whole.From)/300_000 > sharedAbove {
 		workers = min(runtime.GOMAXPROCS(0), maxWorkers, len(sources))
@@ -65,8 +103,8 @@ func (s *Samples) fillAll(ctx context.Context, sources []source, out []munin.Ser
 	group, ctx := errgroup.WithContext(ctx)
 	size := (len(sources) + workers - 1) / workers
 	for at := 0; at < len(sources); at += size {
-		part := &filler{samples: s, scan: s.raw.Scan, sources: sources[at:min(at+size, len(sources))], out: out[at:min(at+size, len(sources))], asked: r}
-		group.Go(func() error { return part.fill(ctx, whole, pieces) })
+		part := &filler{samples: s, scan: s.raw.Scan, sources: sources[at:min(at+size, len(sources))], out: out[at:min(at+size, len(sources))], asked: of.asked}
+		group.Go(func() error { return part.fill(ctx, whole, of.pieces) })
 	}
 	return group.Wait()
 }

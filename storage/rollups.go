@@ -32,9 +32,15 @@ func (s *Samples) RollUp(ctx context.Context, sourceOf SourceOf) (RollUpResult, 
 	var result RollUpResult
 	s.rolling.Lock()
 	defer s.rolling.Unlock()
+	err := s.bringUpToDate(ctx, sourceOf, &result)
+	return result, err
+}
+
+// bringUpToDate is RollUp for who holds rolling.
+func (s *Samples) bringUpToDate(ctx context.Context, sourceOf SourceOf, result *RollUpResult) error {
 	blocks, until, err := s.raw.Finished()
 	if err != nil {
-		return result, fmt.Errorf("roll up: %w", err)
+		return fmt.Errorf("roll up: %w", err)
 	}
 	spans := make([]rollup.Span, len(blocks))
 	for i, b := range blocks {
@@ -43,10 +49,10 @@ func (s *Samples) RollUp(ctx context.Context, sourceOf SourceOf) (RollUpResult, 
 	for _, window := range rollup.Windows(spans, until) {
 		due, err := s.due(ctx, window, blocks, sourceOf)
 		if err == nil && due {
-			err = s.rollUp(ctx, window, blocks, sourceOf, &result)
+			err = s.rollUp(ctx, window, blocks, sourceOf, result)
 		}
 		if err != nil {
-			return result, fmt.Errorf("roll up the time from %s to %s: %w",
+			return fmt.Errorf("roll up the time from %s to %s: %w",
 				time.UnixMilli(window.From).UTC().Format(time.DateOnly), time.UnixMilli(window.To).UTC().Format(time.DateOnly), err)
 		}
 	}
@@ -54,9 +60,9 @@ func (s *Samples) RollUp(ctx context.Context, sourceOf SourceOf) (RollUpResult, 
 		err = s.tiers.sweep(blocks, time.Now())
 	}
 	if err != nil {
-		return result, fmt.Errorf("roll up: %w", err)
+		return fmt.Errorf("roll up: %w", err)
 	}
-	return result, nil
+	return nil
 }
 
 // due says whether a window has to be rolled up.
@@ -87,7 +93,8 @@ func (t *tiers) outdated(ctx context.Context, window rollup.Span, blocks []serie
 		err := side.Recipes(ctx, func(id munin.SeriesID, recipe string) error {
 			source, err := sourceOf(ctx, id)
 			total++
-			if err == nil && rollup.Recipe(source) != recipe {
+			// What has no raw samples any more stays what it is.
+			if err == nil && rollup.Recipe(source) != recipe && t.marks.of(id.Host) < window.To {
 				changed++
 			}
 			return err
@@ -105,10 +112,21 @@ func (s *Samples) rollUp(ctx context.Context, window rollup.Span, blocks []serie
 	if err != nil {
 		return err
 	}
+	old, err := s.tiers.carrier(ctx, window)
+	if err != nil {
+		return err
+	}
+	for _, id := range old.ids {
+		source, err := sourceOf(ctx, id)
+		if err != nil {
+			return err
+		}
+		symbols.Add(id, rollup.Recipe(source))
+	}
 	meta := series.SideMeta{From: window.From, To: window.To, Reach: reach.Milliseconds()}
 	wide := rollup.Span{From: window.From - meta.Reach, To: window.To}
 	meta.Parents = parents(blocks, wide)
-	b := builder{sourceOf: sourceOf, window: window, result: result}
+	b := builder{sourceOf: sourceOf, window: window, old: old, result: result}
 	for _, one := range s.tiers.all {
 		meta.Size = one.size.Milliseconds()
 		w, err := series.CreateSide(ctx, one.dir, meta, symbols)
@@ -118,7 +136,15 @@ func (s *Samples) rollUp(ctx context.Context, window rollup.Span, blocks []serie
 		b.writers = append(b.writers, w)
 		b.rollers = append(b.rollers, rollup.NewRoller(one.size))
 	}
-	err = s.raw.Walk(ctx, wide, func(id munin.SeriesID, points *series.Points) error { return b.add(ctx, id, points) })
+	err = s.raw.Walk(ctx, wide, func(id munin.SeriesID, points *series.Points) error {
+		if err := b.carry(ctx, &id); err != nil {
+			return err
+		}
+		return b.add(ctx, id, points)
+	})
+	if err == nil {
+		err = b.carry(ctx, nil)
+	}
 	if err != nil {
 		return errors.Join(err, b.discard())
 	}
@@ -159,7 +185,28 @@ type builder struct {
 	window   rollup.Span
 	writers  []*series.SideWriter
 	rollers  []*rollup.Roller
+	old      *carrier
 	result   *RollUpResult
+}
+
+// carry writes the series before id, or all that are left, of which there are no raw samples any more.
+func (b *builder) carry(ctx context.Context, id *munin.SeriesID) error {
+	for len(b.old.ids) > 0 {
+		next := b.old.ids[0]
+		if id != nil {
+			if order := series.CompareIDs(next, *id); order > 0 {
+				return nil
+			} else if order == 0 {
+				b.old.ids = b.old.ids[1:]
+				return nil
+			}
+		}
+		b.old.ids = b.old.ids[1:]
+		if err := b.add(ctx, next, series.PointsOf(nil)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *builder) add(ctx context.Context, id munin.SeriesID, points *series.Points) error {
@@ -184,7 +231,11 @@ func (b *builder) add(ctx context.Context, id munin.SeriesID, points *series.Poi
 		for k := range buckets {
 			buckets[k].Bucket = rollup.Round(buckets[k].Bucket)
 		}
-		if err := b.writers[i].Add(id, recipe, buckets); err != nil {
+		buckets, err := b.old.join(ctx, i, source, buckets)
+		if err == nil {
+			err = b.writers[i].Add(id, recipe, buckets)
+		}
+		if err != nil {
 			return err
 		}
 	}

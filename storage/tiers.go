@@ -34,16 +34,19 @@ type tier struct {
 
 // tiers are all of them. Who reads holds the lock for reading.
 type tiers struct {
-	log *slog.Logger
-	mu  sync.RWMutex
-	all []*tier // the finest first
+	dir    string // the data folder
+	writes bool
+	log    *slog.Logger
+	mu     sync.RWMutex
+	all    []*tier // the finest first
 	// imported is history from another system, by size, the finest first.
 	imported []*tier
+	marks    *marks
 }
 
 // openTiers opens what there is. A writer, who alone has the data folder, also removes what an interrupted one left behind.
 func openTiers(dir string, opts Options, writes bool) (*tiers, error) {
-	t := &tiers{log: opts.Logger}
+	t := &tiers{dir: dir, writes: writes, log: opts.Logger}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
@@ -58,6 +61,9 @@ func openTiers(dir string, opts Options, writes bool) (*tiers, error) {
 		}
 	}
 	var err error
+	if t.marks, err = readMarks(dir, writes, t.log); err != nil {
+		return nil, err
+	}
 	if t.imported, err = openImported(dir); err == nil {
 		err = t.refresh()
 	}
@@ -82,8 +88,32 @@ func (t *tiers) refresh() error {
 			return err
 		}
 		one.sides, one.damaged = sides, damaged
+		if err := one.dropReplaced(t.writes); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// dropReplaced lets go of the side blocks that others say they replace. Only a writer deletes them.
+func (one *tier) dropReplaced(writes bool) error {
+	gone := make(map[ulid.ULID]bool)
+	for _, s := range one.sides {
+		gone[s.Replaces] = true
+	}
+	var err error
+	one.sides = slices.DeleteFunc(one.sides, func(s *series.Side) bool {
+		if !gone[s.Name] {
+			return false
+		}
+		if writes {
+			err = errors.Join(err, s.Remove())
+		} else {
+			err = errors.Join(err, s.Close())
+		}
+		return true
+	})
+	return err
 }
 
 func (t *tiers) close() error {

@@ -79,7 +79,8 @@ type app struct {
 	hosts     atomic.Value // map[munin.HostID]munin.Host: as configured
 	said      atomic.Value // map[munin.HostID]hostWords
 	names     atomic.Pointer[naming]
-	closers   []func() error // run last first
+	keep      atomic.Pointer[storage.KeepOf] // nil: all hosts are kept alike
+	closers   []func() error                 // run last first
 }
 
 // newApp opens and wires a master in one straight line: its order is the order of what needs what. It starts nothing that outlasts it, and

@@ -213,13 +213,14 @@ type hostWords struct {
 	facts map[string]string
 }
 
-// storeWords takes over the tags and facts of all hosts, for the pages.
+// storeWords takes over the tags and facts of all hosts, for the pages, and how long their values are kept.
 func (a *app) storeWords(conf *config.Config) {
 	words := make(map[munin.HostID]hostWords, len(conf.Hosts))
 	for i := range conf.Hosts {
 		words[conf.Hosts[i].ID] = hostWords{tags: conf.Hosts[i].Tags, facts: conf.Hosts[i].Facts}
 	}
 	a.said.Store(words)
+	a.keep.Store(keepOf(conf))
 }
 
 func (a *app) words(id munin.HostID) hostWords {

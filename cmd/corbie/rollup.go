@@ -3,14 +3,20 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
+	"corbie/master/config"
 	"corbie/master/jobs"
 	"corbie/munin"
+	"corbie/storage"
 	"corbie/storage/catalog"
 )
 
 // rollUpSchedule is when hours and days are made: samples are rolled up a week after they came, so there is no hurry.
 const rollUpSchedule = "23 */6 * * *"
+
+// trimSchedule is when values go that are kept for less than the rest.
+const trimSchedule = "41 3 * * *"
 
 // newJobs is the work that runs by schedule.
 func (a *app) newJobs() (*jobs.Runner, error) {
@@ -21,7 +27,52 @@ func (a *app) newJobs() (*jobs.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jobs.New(a.log, a.capacityJob(), rollUp)
+	trim, err := a.trimJob()
+	if err != nil {
+		return nil, err
+	}
+	return jobs.New(a.log, a.capacityJob(), rollUp, trim)
+}
+
+// trimJob deletes the values of groups that are kept for less than the rest.
+func (a *app) trimJob() (jobs.Job, error) {
+	schedule, err := jobs.ParseSchedule(trimSchedule)
+	return jobs.Job{Name: "retention", Schedule: schedule, Do: a.trim}, err
+}
+
+// trim is one run of that job, by the configuration as it is now.
+func (a *app) trim(ctx context.Context) error {
+	keep := a.keep.Load()
+	if keep == nil {
+		return nil
+	}
+	lookup := sourceLookup{catalog: a.catalog, hosts: make(map[munin.HostID]map[fieldName]munin.Source)}
+	result, err := a.samples.embedded.Trim(ctx, *keep, lookup.source)
+	if result != (storage.TrimResult{}) {
+		a.log.Info("values were deleted of groups that are kept for less",
+			"hosts", result.Hosts, "samples", result.Samples, "freed_mb", result.Freed>>20, "rollups", result.Rollups)
+	}
+	return err
+}
+
+// keepOf says how long the values of hosts are kept; nil where all are kept alike.
+func keepOf(conf *config.Config) *storage.KeepOf {
+	if !conf.KeepsLess() {
+		return nil
+	}
+	// What is not less than the master's own needs no work.
+	less := func(of, all time.Duration) time.Duration {
+		if of == all {
+			return 0
+		}
+		return of
+	}
+	keep := storage.KeepOf(func(id munin.HostID) storage.Keep {
+		k, _ := conf.Keep(id)
+		all := conf.Retention
+		return storage.Keep{Raw: less(k.Raw, all.Raw), Hour: less(k.Hour, all.Hour), Day: less(k.Day, all.Day)}
+	})
+	return &keep
 }
 
 // rollUpJob makes hours and days of the samples.

@@ -54,8 +54,9 @@ type Config struct {
 
 	flags   Flags
 	tags    map[munin.HostID][]string
-	munin   *muninConf // nil: there is no munin.conf
-	watched []string   // patterns of the files of targets
+	kept    map[string]Keep // by group, where it says something
+	munin   *muninConf      // nil: there is no munin.conf
+	watched []string        // patterns of the files of targets
 	seen    string
 }
 

@@ -153,7 +153,8 @@ type defaults struct {
 	tags        []string
 	plugins     []PluginRule
 	facts       map[string]string
-	said        []Said // filled in where something was taken from elsewhere
+	keep        *groupKeep // of a group alone; nil: it says nothing
+	said        []Said     // filled in where something was taken from elsewhere
 }
 
 // fill takes what is not said from elsewhere. Tags and rules for plugins add up; of facts each is one of its own.
@@ -252,7 +253,12 @@ func (r *reader) defaults(n *node, section string, into map[string]*defaults) {
 		} else if name = r.tag(e.key); name != "" {
 			d.tags = []string{name}
 		}
-		r.mapping(e.value, section+"."+e.key.Value, d.keys(r, section+"."+e.key.Value))
+		where := section + "." + e.key.Value
+		keys := d.keys(r, where)
+		if section == "groups" {
+			keys["retention"] = func(n *node) { d.keep = r.groupKeep(n, where+".retention") }
+		}
+		r.mapping(e.value, where, keys)
 		if before, twice := into[name]; twice && name != "" {
 			r.problem(e.key.Line, "%s: %q is there twice, first in %s", section, name, before.where)
 			continue
@@ -346,6 +352,7 @@ func (inv *inventory) finish() {
 			inv.warnAt(d.at, "no host has the role %q", name)
 		}
 	}
+	inv.keeps(inv.conf.Retention)
 	hosts := inv.conf.Hosts
 	slices.SortFunc(hosts, func(a, b Host) int { return cmp.Compare(a.ID, b.ID) })
 	inv.sharedAddresses(hosts)

@@ -24,6 +24,7 @@ const (
 	rawDir      = "raw"
 	catalogName = "catalog.db"
 	importedDir = "imported"
+	marksDir    = "retention"
 
 	blockName = 26 // letters that the folder of a block has in its name
 )
@@ -106,7 +107,10 @@ func (m *maker) all(ctx context.Context, data string) error {
 			return err
 		}
 	}
-	if err := m.tree(ctx, filepath.Join(data, importedDir), importedDir, func(path string) bool { return strings.Contains(path, ".part") }); err != nil {
+	if err := m.imported(ctx, filepath.Join(data, importedDir)); err != nil {
+		return err
+	}
+	if err := m.tree(ctx, filepath.Join(data, marksDir), marksDir, func(path string) bool { return strings.HasSuffix(path, ".tmp") }); err != nil {
 		return err
 	}
 	scratch := filepath.Join(m.dir, "catalog.part")
@@ -162,6 +166,23 @@ func (m *maker) tree(ctx context.Context, from, to string, skip func(path string
 		stored := to + "/" + filepath.ToSlash(name)
 		return m.add(ctx, path, stored, isBlockFile(stored))
 	})
+}
+
+// imported copies imported history, of which there is one folder for each size of buckets.
+func (m *maker) imported(ctx context.Context, from string) error {
+	sizes, err := os.ReadDir(from)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range sizes {
+		if !e.IsDir() {
+			continue
+		}
+		if err := m.sides(ctx, filepath.Join(from, e.Name()), importedDir+"/"+e.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isBlockFile tells the files that never change under their name: those of blocks, but for the marks of what was deleted.

@@ -37,7 +37,7 @@ func (db *DB) pendingBytes() int64 {
 func (db *DB) gated(which tsdb.BlocksToDeleteFunc) tsdb.BlocksToDeleteFunc {
 	return func(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 		gone := which(blocks)
-		if g := db.gate.Load(); g != nil && len(gone) == 0 {
+		if g := db.gate.Load(); g != nil && len(gone) == 0 && !db.trimming.Load() {
 			db.hold(g)
 		}
 		return gone

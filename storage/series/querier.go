@@ -60,10 +60,12 @@ type BucketsFunc func(ctx context.Context, ids []munin.SeriesID, r munin.Range, 
 type Tiered struct {
 	Raw        Querier
 	Mint, Maxt int64
-	RawFrom    int64  // the oldest raw sample
-	Tiers      []Tier // the finest first
-	Buckets    BucketsFunc
-	Done       func() // called by Close
+	RawFrom    int64 // the oldest raw sample
+	// Trimmed are the hosts whose raw samples begin later, and when.
+	Trimmed map[munin.HostID]int64
+	Tiers   []Tier // the finest first
+	Buckets BucketsFunc
+	Done    func() // called by Close
 }
 
 // everyWithin is how far apart the samples are by which a bucket is shown to steps that are shorter than it: PromQL takes a
@@ -102,7 +104,7 @@ func (t *Tiered) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	if explicit {
 		return SetOf(t.rolled(ctx, asked, names, rest))
 	}
-	if asked.from >= t.RawFrom {
+	if asked.from >= t.rawFromAll() {
 		return t.Raw.Select(ctx, sorted, hints, rest...)
 	}
 	old, err := t.before(ctx, asked, rest)
@@ -111,6 +113,23 @@ func (t *Tiered) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	}
 	sets := []storage.SeriesSet{SetOf(old, nil), t.Raw.Select(ctx, true, hints, rest...)}
 	return storage.NewMergeSeriesSet(sets, 0, storage.ChainedSeriesMerge)
+}
+
+// rawFromAll is when there are raw samples of all hosts.
+func (t *Tiered) rawFromAll() int64 {
+	from := t.RawFrom
+	for _, at := range t.Trimmed {
+		from = max(from, at)
+	}
+	return from
+}
+
+// rawSince is when the raw samples of a host begin that is kept for less.
+func (t *Tiered) rawSince(host munin.HostID) int64 {
+	if at, ok := t.Trimmed[host]; ok {
+		return at
+	}
+	return math.MinInt64
 }
 
 func firstOf(err error, set storage.SeriesSet) storage.SeriesSet {
@@ -185,7 +204,7 @@ func (t *Tiered) rolled(ctx context.Context, w window, names, rest []*labels.Mat
 
 // before reads the averages of gauges for the time before there are raw samples.
 func (t *Tiered) before(ctx context.Context, w window, rest []*labels.Matcher) ([]Labelled, error) {
-	w.to = min(w.to, t.RawFrom-1)
+	w.to = min(w.to, t.rawFromAll()-1)
 	found, err := t.find(ctx, w, rest)
 	if err != nil {
 		return nil, err
@@ -206,7 +225,9 @@ func (t *Tiered) before(ctx context.Context, w window, rest []*labels.Matcher) (
 	}
 	var out []Labelled
 	for i, id := range ids {
-		if points := w.show(buckets[i], size, aggAvg); len(points) > 0 {
+		part := w
+		part.to = min(w.to, max(t.RawFrom, t.rawSince(id.Host))-1)
+		if points := part.show(buckets[i], size, aggAvg); len(points) > 0 {
 			out = append(out, Labelled{Labels: LabelsOf(id), Points: points})
 		}
 	}

@@ -92,8 +92,9 @@ type DB struct {
 	down   error // why tsdb could not be opened again; nil while it is open
 	clock  clock
 
-	journal journal
-	gate    atomic.Pointer[gate] // of the open TSDB; nil while it is being opened or closed
+	journal  journal
+	gate     atomic.Pointer[gate] // of the open TSDB; nil while it is being opened or closed
+	trimming atomic.Bool          // Trim is at work
 
 	refMu sync.RWMutex
 	refs  map[munin.SeriesID]ref

@@ -57,6 +57,8 @@ type SideMeta struct {
 	Reach int64 `json:"reach"` // how long before From samples were read for the sake of the first rates, in milliseconds
 	// Parents are the blocks of samples that overlapped From - Reach to To.
 	Parents []ulid.ULID `json:"parents"`
+	// Replaces is the block from which this one was written, with less in it; that one is not read any more.
+	Replaces ulid.ULID `json:"replaces,omitzero"`
 }
 
 // Span is the time that the buckets cover.

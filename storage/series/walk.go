@@ -113,7 +113,7 @@ func IDOf(l labels.Labels) (id munin.SeriesID, ok bool) {
 
 // SortIDs puts series in the order in which a SideWriter takes them.
 func SortIDs(ids []munin.SeriesID) {
-	slices.SortFunc(ids, func(a, b munin.SeriesID) int { return labels.Compare(LabelsOf(a), LabelsOf(b)) })
+	slices.SortFunc(ids, CompareIDs)
 }
 
 // MemoryFrom is the time of the oldest sample that is in memory and not in a block, in Unix milliseconds; what is in memory may be in
