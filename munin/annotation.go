@@ -77,8 +77,8 @@ func (a *Annotation) Tidy() error {
 		return errors.New("an annotation needs a time")
 	case !a.To.IsZero() && a.To.Before(a.From):
 		return fmt.Errorf("an annotation ends before it begins: %s is before %s", a.To.Format(time.RFC3339), a.From.Format(time.RFC3339))
-	case len(a.Where) > maxAnnotationName || len(a.Graph) > maxAnnotationName || len(a.Field) > maxAnnotationName:
-		return errors.New("the name of a host, graph or field is too long")
+	case !isNameOf(string(a.Where)) || !isNameOf(a.Graph) || !isNameOf(a.Field):
+		return errors.New("the name of a host, graph or field is too long or holds control characters")
 	}
 	if a.Kind == "" {
 		a.Kind = Note
@@ -90,6 +90,9 @@ func (a *Annotation) Tidy() error {
 	}
 	return fmt.Errorf("an annotation of the kind %q: want note, deploy or maintenance", excerpt(string(a.Kind)))
 }
+
+// isNameOf says whether a text, which may be empty, can be the name of a host, graph or field.
+func isNameOf(text string) bool { return len(text) <= maxAnnotationName && CleanText(text) == text }
 
 // shorten cuts a text after so many bytes, between two characters.
 func shorten(s string, most int) string {
@@ -165,7 +168,7 @@ func (v *SavedView) Tidy() error {
 		return fmt.Errorf("a view of %d graphs: the most are %d", len(v.Items), MaxSavedItems)
 	}
 	for _, item := range v.Items {
-		if item.Host == "" || item.Graph == "" || len(item.Host) > maxAnnotationName || len(item.Graph) > maxAnnotationName {
+		if item.Host == "" || item.Graph == "" || !isNameOf(string(item.Host)) || !isNameOf(item.Graph) {
 			return errors.New("every graph of a view is HOST/GRAPH")
 		}
 	}

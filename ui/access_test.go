@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/net/html"
 
 	"corbie/munin"
 	"corbie/ui"
@@ -89,6 +90,35 @@ func newHouse(tb testing.TB, change ...func(*access.Settings)) *house {
 		tb.Fatal(err)
 	}
 	return h
+}
+
+func TestAStrangerSeesNoLinksThatLeadNowhere(t *testing.T) {
+	h := newHouse(t)
+	for _, path := range []string{"/login", "/h/web2.example.com"} {
+		answer := h.send(t, http.MethodGet, path, "", "Accept", "text/html")
+		for answer.StatusCode == http.StatusSeeOther {
+			answer = h.send(t, http.MethodGet, answer.Header.Get("Location"), "", "Accept", "text/html")
+		}
+		page, err := html.Parse(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		links := 0
+		for n := range page.Descendants() {
+			for _, a := range n.Attr {
+				if n.Data != "a" || a.Key != "href" || strings.HasPrefix(a.Val, "#") {
+					continue
+				}
+				links++
+				if a.Val != "/" && !strings.HasPrefix(a.Val, "/login") {
+					t.Errorf("%s has a link to %s", path, a.Val)
+				}
+			}
+		}
+		if links == 0 {
+			t.Errorf("%s has no links: the test looks at nothing", path)
+		}
+	}
 }
 
 // send makes a request; headers are names and values in turn.

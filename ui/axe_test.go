@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -87,6 +88,31 @@ func TestNoPageHasABarrierInEitherTheme(t *testing.T) {
 				check(ctx, path)
 			}
 			t.Logf("%d pages", len(pages)+1)
+		})
+	}
+}
+
+func TestNoPageOfALargeFleetHasABarrierInEitherTheme(t *testing.T) {
+	f := uitest.Large(time.Now(), 150)
+	for i := range f.Known { // one that is new, and one that never answered
+		if i == 20 || i == 21 {
+			f.Known[i].LastAnswer, f.Known[i].FirstSeen = time.Time{}, time.Time{}
+		}
+		if i == 20 {
+			f.Known[i].LastTried = time.Time{}
+		}
+	}
+	for theme, setting := range map[string]string{"light": "preferredColorScheme=1", "dark": "preferredColorScheme=0"} {
+		t.Run(theme, func(t *testing.T) {
+			check := axe(t)
+			ctx, address := browser(t, newServer(t, f), chromedp.Flag("blink-settings", setting))
+			for _, path := range []string{"/", "/g/rack01", "/problems", "/missing", "/inventory", "/x/df", "/h/node0020", "/h/node0021"} {
+				do(t, ctx, chromedp.Navigate(address+path))
+				if path == "/" && !ask[bool](t, ctx, `document.querySelector('.wrong-hosts tbody tr') !== null && document.querySelector('.dense') !== null`) {
+					t.Fatal("the overview is not that of a large fleet")
+				}
+				check(ctx, path)
+			}
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,6 +172,84 @@ func TestAPageRefreshesItselfWithoutLosingItsPlace(t *testing.T) {
 		t.Errorf("the focus or the place was lost: %s at %v", ask[string](t, ctx, `document.activeElement.outerHTML.slice(0, 200)`), ask[float64](t, ctx, `scrollY`))
 	}
 	quiet(t, ctx, messages)
+}
+
+// clockwork puts the long timers of a page into the test's hand: due() runs those that are waiting, and says how many they were.
+const clockwork = `(() => {
+	const waiting = new Map(), begin = window.setTimeout, cancel = window.clearTimeout;
+	const get = window.fetch;
+	let last = 1e9;
+	window.asked = 0; // the browser may answer from its cache: count here, not at the server
+	window.fetch = (...what) => { window.asked++; return get(...what); };
+	window.setTimeout = (f, ms, ...rest) => { if (ms < 5000) return begin(f, ms, ...rest); waiting.set(++last, f); return last; };
+	window.clearTimeout = (id) => { if (!waiting.delete(id)) cancel(id); };
+	window.due = () => { const all = [...waiting.values()]; waiting.clear(); all.forEach((f) => f()); return all.length; };
+	window.look = (hidden) => {
+		Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+		document.dispatchEvent(new Event('visibilitychange'));
+		return true;
+	};
+	return look(true) && look(false);
+})()`
+
+func TestAHiddenPageRestsAndAnOldOneSaysSo(t *testing.T) {
+	s := newServer(t, uitest.New(time.Now()))
+	var broken atomic.Bool
+	ctx, address := browser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if broken.Load() {
+			http.Error(w, "the master is started anew", http.StatusServiceUnavailable)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	do(t, ctx, chromedp.Navigate(address+"/problems"))
+	ask[bool](t, ctx, clockwork)
+	if got := ask[int](t, ctx, `look(true) && due()`); got != 0 {
+		t.Errorf("%d timers run while nobody looks", got)
+	}
+	ask[bool](t, ctx, `document.dispatchEvent(new Event('refresh'))`)
+	if got := ask[int](t, ctx, `look(false) && (document.querySelector('.problems').marked = true) && due()`); got != 1 {
+		t.Errorf("%d timers run when somebody looks again, want 1", got)
+	}
+	waitFor(t, ctx, `document.querySelector('.problems').marked !== true`)
+	if got := ask[int](t, ctx, `asked`); got != 1 {
+		t.Errorf("the page was asked for %d times, want once: not while it was hidden", got)
+	}
+	const old = `document.getElementById('stale').checkVisibility()`
+	if ask[bool](t, ctx, old) {
+		t.Error("a page that was just read says that it is old")
+	}
+	made := ask[string](t, ctx, `document.querySelector('#made time').textContent`)
+	broken.Store(true)
+	waitFor(t, ctx, `due() > 0`)
+	waitFor(t, ctx, old)
+	if got := ask[string](t, ctx, `document.getElementById('stale').textContent`); !strings.Contains(got, "could not be brought up to date. It shows the state of "+made) {
+		t.Errorf("the banner says %q", got)
+	}
+	broken.Store(false)
+	waitFor(t, ctx, `due() > 0`)
+	waitFor(t, ctx, `!`+old)
+}
+
+func TestTheUnitOfAGraphIsShownOnce(t *testing.T) {
+	server := newServer(t, uitest.New(time.Now()))
+	ctx, address := browser(t, server)
+	do(t, ctx, chromedp.Navigate(address+"/h/files.example.com/df"))
+	waitFor(t, ctx, drawn)
+	const visible = `document.querySelector('.unit').checkVisibility({ visibilityProperty: true })`
+	if !ask[bool](t, ctx, visible) {
+		t.Error("the live chart has no unit")
+	}
+	// As it is without scripts: the server's picture has the unit.
+	if ask[bool](t, ctx, `(document.getElementById('chart').classList.remove('live'), `+visible+`)`) {
+		t.Error("the unit stands above the picture that has it, too")
+	}
+	unit := ask[string](t, ctx, `document.querySelector('.unit').textContent`)
+	picture := httptest.NewRecorder()
+	server.ServeHTTP(picture, httptest.NewRequestWithContext(ctx, http.MethodGet, "/h/files.example.com/df.svg?bare=1", nil))
+	if unit == "" || strings.Count(picture.Body.String(), ">"+unit+"<") != 1 {
+		t.Errorf("the picture does not say %q once", unit)
+	}
 }
 
 func TestWithoutJavaScriptTheServersPictureIsShown(t *testing.T) {

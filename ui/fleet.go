@@ -61,6 +61,7 @@ type HostRow struct {
 	Unhandled  bool // a problem that nobody takes care of
 	Silent     bool
 	Never      bool // has not answered yet
+	New        bool // and has not been asked either
 	LastAnswer *Moment
 	Late       bool // its polls take longer than the time between two
 	LastTried  *Moment
@@ -309,27 +310,36 @@ func (f *fleet) row(h munin.Host, problems []Problem) HostRow {
 		ID: h.ID, Name: h.ID.Name(), Group: h.ID.Group(), URL: f.hostURL(h.ID), Problems: problems, host: h,
 		LastAnswer: moment(h.LastAnswer, f.now), LastTried: moment(h.LastTried, f.now), LastError: clip(h.LastError, 300),
 		Interval: munin.FormatDuration(h.Interval), Never: h.LastAnswer.IsZero(),
+		New:  h.LastAnswer.IsZero() && h.LastTried.IsZero(),
 		Took: munin.FormatValue(h.LastTook.Seconds(), 1000) + "s", Late: h.Late(),
 	}
 	row.Silent = !h.Archived && h.SilentAt(f.now)
-	if row.Silent || row.Never {
+	unanswered := row.Never && !row.New
+	if row.Silent || unanswered {
 		row.Level = munin.Unknown
 	}
-	row.Unhandled = row.Never || row.Silent && len(problems) == 0
+	row.Unhandled = unanswered || row.Silent && len(problems) == 0
 	for _, p := range problems {
 		row.Level = max(row.Level, p.Level)
 		row.Unhandled = row.Unhandled || p.Ack == nil
 		row.Silent = row.Silent || p.Silent && !row.Never
 	}
 	row.More = max(len(problems)-3, 0)
-	row.Word, row.Shape = row.Level.String(), shape(row.Level)
-	switch {
-	case row.Never:
-		row.Word = "never answered"
-	case row.Silent:
-		row.Word = "silent"
-	}
+	row.Word, row.Shape = row.words()
 	return row
+}
+
+// words are the state of a host, and the shape that stands for it.
+func (h *HostRow) words() (word, mark string) {
+	switch {
+	case h.New && h.Level == munin.OK:
+		return "no values yet", "○"
+	case h.Never:
+		return "never answered", shape(h.Level)
+	case h.Silent:
+		return "silent", shape(h.Level)
+	}
+	return h.Level.String(), shape(h.Level)
 }
 
 // problemToken names a problem: its place and its beginning.

@@ -339,7 +339,7 @@ func (s *Server) missing(w http.ResponseWriter, r *http.Request) error {
 	}
 	for i := range hosts {
 		row := &hosts[i]
-		if row.Silent || row.Never {
+		if row.Silent || row.Never && !row.New {
 			page.Silent = append(page.Silent, *row)
 		}
 		rows, err := s.missingOf(r, f, row, byHost[row.ID])

@@ -27,6 +27,8 @@ type Frame struct {
 	Counts  Counts
 	Made    *Moment
 	Refresh int // seconds; 0 never
+	// Onward is where the browser goes at once; empty: nowhere.
+	Onward  string
 	Version string
 	// Notices say what is wrong with the master itself.
 	Notices []string
@@ -43,6 +45,8 @@ type Frame struct {
 	Feed     bool
 	// Bare leaves out what is wrong with the fleet.
 	Bare bool
+	// Stranger leaves out links to pages that only those see who may see the fleet.
+	Stranger bool
 	// Person is who asks; without a name, SignIn says whether there is a way to sign in.
 	Person access.Person
 	SignIn bool
@@ -64,7 +68,7 @@ func (s *Server) frame(r *http.Request, f *fleet, kind, title string, crumbs ...
 		Here: here, Static: s.opts.Static, Theme: f.viewer.theme, ZoneName: zoneName(f.viewer.location), Zones: s.zones(f.viewer),
 		Title: title, Kind: kind, Crumbs: crumbs, Counts: f.counts, Made: moment(f.now, f.now),
 		Refresh: int(max(refresh, 10*time.Second) / time.Second), Version: s.opts.Version,
-		Person: f.viewer.person, Bare: f.viewer.person.Role < munin.Viewer,
+		Person: f.viewer.person, Bare: f.viewer.person.Role < munin.Viewer, Stranger: f.viewer.person.Role < munin.Viewer,
 	}
 	if s.opts.Notices != nil && !frame.Bare {
 		frame.Notices = s.opts.Notices()
@@ -215,7 +219,7 @@ func (f *fleet) groups(rows []HostRow) []Group {
 func (f *fleet) summary(rows []HostRow) string {
 	silent := 0
 	for i := range rows {
-		if rows[i].Silent || rows[i].Never {
+		if rows[i].Silent || rows[i].Never && !rows[i].New {
 			silent++
 		}
 	}

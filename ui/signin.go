@@ -183,11 +183,26 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if to := s.guard.SignOutURL(); to != "" && access.Of(r.Context()).Method == access.ByProxy {
-		http.Redirect(w, r, to, http.StatusSeeOther)
-		return nil
+		return s.leave(w, r, to)
 	}
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
+}
+
+// leave sends the browser to another server after a form. A redirect would not do: the policy of our pages lets no form lead away, by
+// whatever number of steps.
+func (s *Server) leave(w http.ResponseWriter, r *http.Request, to string) error {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	}
+	t := TroublePage{
+		Frame: s.bare(r, "trouble", "Signing out"), Heading: "Signing out",
+		Text: "Your sign-in is kept by the web server in front, which ends it next.", Choices: []Link{{Text: "Go on", URL: to}},
+	}
+	t.Onward = to
+	w.Header().Set("Cache-Control", "no-store")
+	return s.render(w, r, http.StatusOK, "trouble", t)
 }
 
 func (s *Server) beginOIDC(w http.ResponseWriter, r *http.Request) error {

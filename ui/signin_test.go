@@ -177,6 +177,17 @@ func TestPeopleSignInByTheProxyInABrowser(t *testing.T) {
 	messages := chromedp.Console(ctx)
 	do(t, ctx, chromedp.Navigate(address+"/account"))
 	waitFor(t, ctx, `document.querySelector('h1')?.textContent === 'oscar' && document.querySelector('.head').textContent.includes('by the web server in front')`)
+	// Signing out leads by two more hosts, as proxies of identity providers do.
+	last := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("<!doctype html><title>Signed out everywhere</title>"))
+	}))
+	t.Cleanup(last.Close)
+	first := httptest.NewServer(http.RedirectHandler(last.URL+"/bye?a=1&b=2", http.StatusFound))
+	t.Cleanup(first.Close)
+	h.settings.Proxy.SignOut = first.URL + "/out?rd=1&x=2"
+	h.Reload(h.settings)
+	do(t, ctx, chromedp.Click(chromedp.CSS(`form[action="/logout"] button`)))
+	waitFor(t, ctx, `document.title === 'Signed out everywhere' && location.search === '?a=1&b=2'`)
 	quiet(t, ctx, messages)
 	answer := h.send(t, http.MethodPost, "/logout", "", "X-Remote-User", "oscar")
 	if got := answer.Header.Get("Location"); got != "/login" {

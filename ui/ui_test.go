@@ -41,6 +41,16 @@ func TestEveryTemplateFitsItsPage(t *testing.T) {
 	}
 }
 
+func TestAHostThatWasNotAskedYetIsNotWrong(t *testing.T) {
+	f := uitest.New(time.Now())
+	f.Known = append(f.Known, munin.Host{ID: "fresh.example.com", Address: "203.0.113.78:4949", Interval: uitest.Interval})
+	s := newServer(t, f)
+	d := open(t, s, "/", http.StatusOK)
+	d.has(".hosts tr", "○ no values yet fresh.example.com The first come within "+munin.FormatDuration(uitest.Interval)+".")
+	d.has(".head", "2 do not answer") // db1 and new, as before
+	open(t, s, "/h/fresh.example.com", http.StatusOK).has(".empty h2", "No values yet")
+}
+
 func TestTheOverviewShowsGroupsHostsAndWhatIsWrong(t *testing.T) {
 	d := open(t, newServer(t, uitest.New(time.Now())), "/", http.StatusOK)
 	d.has("h2", "office")

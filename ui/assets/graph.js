@@ -214,7 +214,7 @@ async function show() {
 
 function hint() {
   const line = document.getElementById('hint');
-  if (line) line.hidden = false;
+  if (line) line.textContent = line.dataset.text;
 }
 
 addEventListener('popstate', show);

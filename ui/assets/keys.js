@@ -1,5 +1,7 @@
 // Keys, the search box, the switches of theme and time zone, and the kiosk.
 
+import { stale } from './page.js';
+
 const box = document.getElementById('q');
 let list = null;
 let asked = 0;
@@ -220,7 +222,7 @@ if (kiosk) {
       await fetch(kiosk.dataset.next, { method: 'HEAD' }); // a wall must not show an error page while the master is started anew
       location.replace(kiosk.dataset.next);
     } catch {
-      document.getElementById('stale').hidden = false;
+      stale();
       setTimeout(turn, every);
     }
   };

@@ -162,7 +162,7 @@ document.addEventListener('keydown', (event) => {
 });
 
 function hint() {
-  for (const h of document.querySelectorAll('[data-hint]')) h.hidden = shots().length === 0;
+  for (const h of document.querySelectorAll('[data-hint]')) h.textContent = shots().length ? h.dataset.hint : '';
 }
 document.addEventListener('refreshed', hint);
 hint();

@@ -65,6 +65,14 @@ export async function load(url) {
   return fresh;
 }
 
+// stale says that the page is old, in words that are not in the page before: a text browser shows what is hidden.
+export function stale() {
+  const line = document.getElementById('stale'), made = document.getElementById('made');
+  line.textContent = line.dataset.text + (made.querySelector('time')?.textContent ?? '') + '.';
+  line.hidden = false;
+  made.hidden = true;
+}
+
 // A page whose form somebody is filling in waits.
 const writing = () => Boolean(main?.contains(document.activeElement) && document.activeElement.closest('form'));
 
@@ -81,8 +89,7 @@ async function refresh() {
       document.dispatchEvent(new CustomEvent('refreshed'));
     }
   } catch {
-    document.getElementById('stale').hidden = false;
-    document.getElementById('made').hidden = true;
+    stale();
   } finally {
     busy = false;
     plan();
