@@ -12,6 +12,13 @@ type Notice struct {
 	Event Event            // None when the state is only told again after a start
 	From  munin.Level      // level of the problem before the change; OK when there was none
 	Graph About
+	Query *Query // what a rule in PromQL says of it; nil for a level
+}
+
+// Query is what a rule in PromQL says of an alert. Its texts are data, limited where they were made.
+type Query struct {
+	Name                string // of the alert
+	Labels, Annotations map[string]string
 }
 
 // About is what a message says of the graph and field that a problem is on. All of its texts come from a plugin

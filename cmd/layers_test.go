@@ -28,7 +28,7 @@ var layers = map[string][]string{
 
 // owners names the one package that may import each heavy dependency (a module path or a prefix of one).
 var owners = map[string][]string{
-	"github.com/prometheus/prometheus":   {"storage/series", "storage/remote", "storage/promapi"},
+	"github.com/prometheus/prometheus":   {"storage/series", "storage/remote", "storage/promapi", "storage/rules"},
 	"github.com/mattn/go-sqlite3":        {"storage/catalog"},
 	"github.com/pressly/goose":           {"storage/catalog"},
 	"github.com/robfig/cron":             {"master/jobs"},
@@ -39,7 +39,7 @@ var owners = map[string][]string{
 	"codeberg.org/go-fonts/dejavu":       {"ui/chart/paint"},
 	"golang.org/x/image":                 {"ui/chart/paint"},
 	"github.com/wneessen/go-mail":        {"alerts/route"},
-	"go.yaml.in/yaml":                    {"master/config"},
+	"go.yaml.in/yaml":                    {"master/config", "storage/rules"},
 	"github.com/spf13/cobra":             {"cmd/corbie", "cmd/corbie-node", "cmd/corbie-fleet"},
 	"github.com/gosnmp/gosnmp":           {"node/snmp"},
 	"github.com/coreos/go-oidc":          {"ui/access"},

@@ -105,6 +105,11 @@ func (s *Samples) Append(ctx context.Context, readings []munin.Reading) error {
 	return s.raw.Append(ctx, readings)
 }
 
+// Record stores what rules in PromQL computed, under the conditions of Append; see series.Computed. There are no hours and days of it.
+func (s *Samples) Record(ctx context.Context, values []series.Computed) error {
+	return s.raw.Record(ctx, values)
+}
+
 // Rejected lists what was refused since the store was opened, by host and reason.
 func (s *Samples) Rejected() []series.Reject { return s.raw.Rejected() }
 

@@ -280,7 +280,13 @@ func (f *fleet) problem(state munin.AlertState, h munin.Host) (p Problem, wrong 
 		return p, true
 	}
 	p.What = state.ID.Graph
-	if state.ID.Field != "" {
+	name, rule := munin.RuleName(state.ID.Graph)
+	switch {
+	case rule && state.ID.Field != "":
+		p.What = name + " {" + clip(state.ID.Field, 200) + "}"
+	case rule:
+		p.What = name
+	case state.ID.Field != "":
 		p.What += "." + state.ID.Field
 	}
 	if p.Reason == "" && !state.Bounds.IsZero() {
@@ -288,6 +294,9 @@ func (f *fleet) problem(state munin.AlertState, h munin.Host) (p Problem, wrong 
 	}
 	if v := state.Value; v == v { // not NaN
 		p.Value = munin.FormatValue(v, 0)
+	}
+	if rule {
+		return p, true // there is no graph of it
 	}
 	p.Limit = levelText(state.Bounds, 0)
 	p.URL = f.graphURL(h.ID, state.ID.Graph)

@@ -96,7 +96,7 @@ func (a *artist) one(ctx context.Context, id munin.SeriesID) (png []byte, err er
 	return png, nil
 }
 
-// pictured are the first graphs of what is told: of what changed, or of what is still open in a reminder.
+// pictured are the first graphs of what is told: of what changed, or of what is still open in a reminder. The alert of a rule is on none.
 func (m *message) pictured() []munin.SeriesID {
 	items := m.plan.changed
 	if len(items) == 0 {
@@ -106,7 +106,7 @@ func (m *message) pictured() []munin.SeriesID {
 	for _, it := range items {
 		id := it.notice.State.ID
 		same := func(other munin.SeriesID) bool { return other.Host == id.Host && other.Graph == id.Graph }
-		if id.Graph == "" || slices.ContainsFunc(ids, same) {
+		if id.Graph == "" || it.notice.Query != nil || slices.ContainsFunc(ids, same) {
 			continue
 		}
 		if ids = append(ids, id); len(ids) == maxPictures {

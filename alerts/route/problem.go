@@ -45,7 +45,23 @@ func identity(id munin.SeriesID) model.LabelSet {
 	set(labelHost, id.Host.Name())
 	set(labelGraph, id.Graph)
 	set(labelField, id.Field)
+	if name, ok := munin.RuleName(id.Graph); ok {
+		labels[model.AlertNameLabel] = model.LabelValue(name)
+	}
 	return labels
+}
+
+// addQuery adds the labels of an alert of a rule, so that silences and receivers find them. Those that name the problem, and its level, stay.
+func addQuery(labels model.LabelSet, q *alerts.Query) {
+	if q == nil {
+		return
+	}
+	for name, value := range q.Labels {
+		key := model.LabelName(name)
+		if _, taken := labels[key]; !taken && key != labelSeverity && value != "" {
+			labels[key] = model.LabelValue(value)
+		}
+	}
 }
 
 // at is the label set of the problem at a level.
@@ -97,6 +113,11 @@ func (p *problem) annotations() model.LabelSet {
 			notes[name] = model.LabelValue(value)
 		}
 	}
+	if n.Query != nil {
+		for name, value := range n.Query.Annotations {
+			set(model.LabelName(name), value)
+		}
+	}
 	set("summary", headline(n))
 	set("reason", n.State.Reason)
 	set("title", n.Graph.Title)
@@ -119,7 +140,7 @@ func link(base string, id munin.SeriesID) string {
 		return ""
 	}
 	address := strings.TrimSuffix(base, "/") + "/h/" + url.PathEscape(string(id.Host))
-	if id.Graph != "" {
+	if _, rule := munin.RuleName(id.Graph); id.Graph != "" && !rule {
 		address += "/" + url.PathEscape(id.Graph)
 	}
 	return address
@@ -133,6 +154,9 @@ func headline(n alerts.Notice) string {
 			return strings.TrimPrefix(s.Reason, "it ")
 		}
 		return "does not answer"
+	}
+	if n.Query != nil {
+		return queryHeadline(n)
 	}
 	subject := n.Graph.Title + " :: " + n.Graph.Label
 	switch {
@@ -149,6 +173,21 @@ func headline(n alerts.Notice) string {
 		return subject + " is " + format(n, s.Value) + text
 	}
 	return subject + ": " + s.Reason
+}
+
+// queryHeadline is the headline of an alert of a rule: its summary, or else its name and labels.
+func queryHeadline(n alerts.Notice) string {
+	text := n.Query.Annotations["summary"]
+	if text == "" {
+		text = n.Query.Name
+		if n.State.ID.Field != "" {
+			text += " {" + n.State.ID.Field + "}"
+		}
+	}
+	if n.State.Open == munin.OK {
+		return text + " is over"
+	}
+	return text
 }
 
 // breach says which bound the value breaches: " (over 95)". It is empty when value and bound read the same in

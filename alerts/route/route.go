@@ -158,6 +158,7 @@ func (r *Router) Tell(ctx context.Context, notices []alerts.Notice) error {
 	for _, notice := range notices {
 		id := notice.State.ID
 		p := &problem{notice: notice, labels: identity(id)}
+		addQuery(p.labels, notice.Query)
 		p.group = r.groupLabels(p.labels).Fingerprint()
 		r.problems[id] = p
 		group := r.groups[p.group]

@@ -31,6 +31,7 @@ import (
 	"corbie/storage"
 	"corbie/storage/catalog"
 	"corbie/storage/promapi"
+	"corbie/storage/rules"
 	"corbie/ui"
 )
 
@@ -47,7 +48,7 @@ var (
 	_ forecast.Samples = (*samples)(nil)
 	_ ui.Catalog       = (*catalog.Catalog)(nil)
 	_ ui.Samples       = (*samples)(nil)
-	_ ui.States        = (*catalog.Catalog)(nil)
+	_ ui.States        = (*problemStates)(nil)
 	_ ui.Faults        = (*catalog.Catalog)(nil)
 	_ ui.Faults        = (*hostFaults)(nil)
 	_ ui.Reports       = (*reports)(nil)
@@ -73,6 +74,7 @@ type app struct {
 	jobs      *jobs.Runner
 	pages     *ui.Server
 	prom      *promapi.API
+	rules     *rules.Manager
 	server    *http.Server
 	self      *self.Watch  // nil: the name is taken
 	running   atomic.Bool  // between the start and the stop of run
@@ -138,7 +140,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if a.jobs, err = a.newJobs(); err != nil {
 		return nil, err
 	}
-	if a.prom, err = a.newPrometheus(registry); err != nil {
+	if err = a.newPrometheus(ctx, registry, dir); err != nil {
 		return nil, err
 	}
 	if err = a.newServer(registry); err != nil {
@@ -172,7 +174,7 @@ func (a *app) newServer(metrics prometheus.Gatherer) error {
 	var err error
 	a.pages, err = ui.New(ui.Options{
 		Access:  &ui.Access{Sessions: a.catalog, Tokens: a.catalog, Journal: a.catalog, Settings: accessSettings(a.conf, a.pageURL())},
-		Catalog: a.catalog, Samples: a.samples, States: a.catalog, Faults: &hostFaults{a.catalog, a.samples},
+		Catalog: a.catalog, Samples: a.samples, States: &problemStates{a.catalog, a.rules}, Faults: &hostFaults{a.catalog, a.samples},
 		Acks: a.acks, Notes: a.catalog, Index: a.catalog, Views: a.catalog, Tags: a.tags, Facts: a.facts, URL: a.conf.URL,
 		Reports: &reports{stored: a.catalog, survey: a.survey}, Log: a.log, Version: version(), Ready: a.ready, Notices: a.samples.notices,
 		Prometheus: a.prom,
@@ -271,6 +273,7 @@ func (a *app) run(ctx context.Context, reload <-chan os.Signal, read func() (*co
 	group.Go(func() error { return a.virtual.Run(ctx) })
 	group.Go(func() error { return a.router.Run(ctx) })
 	group.Go(func() error { return a.jobs.Run(ctx) })
+	group.Go(func() error { return a.rules.Run(ctx) })
 	if a.self != nil {
 		group.Go(func() error { return a.self.Run(ctx) })
 	}
@@ -337,6 +340,10 @@ func (a *app) reloads(ctx context.Context, reload <-chan os.Signal, read func() 
 // false.
 func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) bool {
 	conf, err := read()
+	var set *rules.Set
+	if err == nil {
+		set, err = loadRules(conf)
+	}
 	if err == nil {
 		err = a.router.Reload(a.receivers(conf))
 	}
@@ -354,6 +361,9 @@ func (a *app) reload(ctx context.Context, read func() (*config.Config, error)) b
 	a.chronicle.reloaded(ctx, a.conf, conf)
 	a.conf = conf
 	a.storeWords(conf)
+	if err := a.rules.Reload(ctx, set); err != nil {
+		a.log.Error("cannot keep or tell the alerts of rules; it is tried again", "err", err)
+	}
 	a.pages.Reload(accessSettings(conf, a.pageURL()))
 	a.poller.Reload(targets)
 	a.virtual.Reload(a.plans(conf))

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"corbie/master/config"
+	"corbie/storage/rules"
 )
 
 func (p *program) checkCommand() *cobra.Command {
@@ -44,7 +45,8 @@ func (p *program) check(ctx context.Context, host string) error {
 		}
 		return errors.New(plural(len(problems), "error", "errors") + " in the configuration")
 	}
-	if wrong := checkAccess(conf); len(wrong) > 0 {
+	set, bad := rules.Load(conf.Rules, conf.Elsewhere)
+	if wrong := append(checkAccess(conf), bad...); len(wrong) > 0 {
 		for _, err := range wrong {
 			fmt.Fprintln(p.stderr, err)
 		}
@@ -56,8 +58,12 @@ func (p *program) check(ctx context.Context, host string) error {
 	if host != "" {
 		return p.explain(ctx, conf, host)
 	}
-	fmt.Fprintf(p.stdout, "%s: ok: %s, %s, %s\n", conf.Name, plural(len(conf.Hosts), "host", "hosts"),
-		plural(len(conf.Levels), "level", "levels"), plural(len(conf.Receivers), "receiver", "receivers"))
+	more := ""
+	if n := set.Count(); n > 0 {
+		more = ", " + plural(n, "rule", "rules")
+	}
+	fmt.Fprintf(p.stdout, "%s: ok: %s, %s, %s%s\n", conf.Name, plural(len(conf.Hosts), "host", "hosts"),
+		plural(len(conf.Levels), "level", "levels"), plural(len(conf.Receivers), "receiver", "receivers"), more)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,12 +12,17 @@ import (
 	"corbie/storage/series"
 )
 
-// newPrometheus makes what answers Prometheus' HTTP API.
-func (a *app) newPrometheus(registry prometheus.Registerer) (*promapi.API, error) {
-	return promapi.New(promapi.Options{
+// newPrometheus makes what answers Prometheus' HTTP API, and what evaluates rules by it.
+func (a *app) newPrometheus(ctx context.Context, registry prometheus.Registerer, dir string) (err error) {
+	a.prom, err = promapi.New(promapi.Options{
 		Open: a.samples.querier(a.catalog), Limits: promapi.Limits(a.conf.Query), Interval: a.conf.Interval, Metadata: a.metadata,
 		Version: version(), Logger: a.log, Registerer: registry,
+		Rules: func(asked url.Values) any { return a.rules.Groups(asked) }, Alerts: func() any { return a.rules.Alerts() },
 	})
+	if err != nil {
+		return err
+	}
+	return a.newRules(ctx, dir)
 }
 
 // metadata says of each metric what one of its graphs says.

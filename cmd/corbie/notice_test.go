@@ -109,6 +109,7 @@ type hook struct {
 	*httptest.Server
 	mu       sync.Mutex
 	statuses []string
+	labels   []map[string]string // of the first alert of each
 }
 
 func newHook(t *testing.T) *hook {
@@ -126,6 +127,9 @@ func newHook(t *testing.T) *hook {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.statuses = append(h.statuses, message.Status)
+		for _, a := range message.Alerts[:min(len(message.Alerts), 1)] {
+			h.labels = append(h.labels, a.Labels)
+		}
 	}))
 	t.Cleanup(h.Close)
 	return h

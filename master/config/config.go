@@ -44,8 +44,9 @@ type Config struct {
 	GraphRules  []GraphRule
 	Receivers   []Receiver
 	Query       Query
-	Remote      *Remote // nil: samples stay here
-	Elsewhere   bool    // samples are kept by the remote engine alone; else it gets a copy
+	Rules       []string // files of rules in PromQL
+	Remote      *Remote  // nil: samples stay here
+	Elsewhere   bool     // samples are kept by the remote engine alone; else it gets a copy
 	Notify      Notify
 	// Warnings are things that are legal but probably not meant, as "FILE:LINE: text".
 	Warnings []string
@@ -255,6 +256,7 @@ func (r *reader) read(text []byte) *Config {
 		},
 		"tls":        func(n *node) { parts.note(n, tlsNotes()...); r.tls(n, "tls", &parts.tls) },
 		"query":      func(n *node) { r.query(n, &c.Query) },
+		"rules":      func(n *node) { c.Rules = r.rules(n) },
 		"forecast":   func(n *node) { r.forecast(n, &c.Forecast) },
 		"receivers":  func(n *node) { c.Receivers = r.receivers(n) },
 		"notify":     func(n *node) { r.notify(n, &c.Notify) },

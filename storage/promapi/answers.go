@@ -110,6 +110,22 @@ func (a *API) buildInfo(*http.Request) (any, annotations.Annotations, error) {
 	}, nil, nil
 }
 
+// rules answers /api/v1/rules.
+func (a *API) rules(r *http.Request) (any, annotations.Annotations, error) {
+	if a.opts.Rules == nil {
+		return map[string]any{"groups": []string{}}, nil, nil
+	}
+	return a.opts.Rules(r.Form), nil, nil
+}
+
+// alerts answers /api/v1/alerts.
+func (a *API) alerts(*http.Request) (any, annotations.Annotations, error) {
+	if a.opts.Alerts == nil {
+		return map[string]any{"alerts": []string{}}, nil, nil
+	}
+	return a.opts.Alerts(), nil, nil
+}
+
 // metadata answers what is known of metrics: /api/v1/metadata?metric=&limit=.
 func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
 	known := map[string]Metadata{}

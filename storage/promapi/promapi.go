@@ -1,5 +1,5 @@
 // Package promapi answers Prometheus' HTTP API, with Prometheus' own engine, from the samples that Corbie keeps: Grafana and promtool take it
-// for a Prometheus. It evaluates recording and alerting rules, too. Nothing can be written or administered through it.
+// for a Prometheus. Nothing can be written or administered through it.
 package promapi
 
 import (
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,7 +65,10 @@ type Options struct {
 	// Interval is the usual time between two samples: a value is good for two and a half of them.
 	Interval time.Duration
 	// Metadata lists what is known of metrics, by name; may be nil.
-	Metadata   func(ctx context.Context) (map[string]Metadata, error)
+	Metadata func(ctx context.Context) (map[string]Metadata, error)
+	// Rules answers /rules and Alerts /alerts, with what is there in Prometheus' form; nil: there are no rules.
+	Rules      func(asked url.Values) any
+	Alerts     func() any
 	Version    string
 	Logger     *slog.Logger          // nil drops it
 	Registerer prometheus.Registerer // may be nil
@@ -137,7 +141,7 @@ func (a *API) routes() http.Handler {
 		mux.HandleFunc("POST "+prefix+path, a.limited(a.serve(h)))
 	}
 	for path, h := range map[string]answer{
-		"/label/{name}/values": a.labelValues, "/metadata": a.metadata, "/status/buildinfo": a.buildInfo,
+		"/label/{name}/values": a.labelValues, "/metadata": a.metadata, "/status/buildinfo": a.buildInfo, "/rules": a.rules, "/alerts": a.alerts,
 	} {
 		mux.HandleFunc("GET "+prefix+path, a.limited(a.serve(h)))
 	}

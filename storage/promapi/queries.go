@@ -3,6 +3,7 @@ package promapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -124,6 +125,31 @@ func (a *API) query(r *http.Request) (any, annotations.Annotations, error) {
 	}
 	q, err := a.engine.NewInstantQuery(r.Context(), queryable{a.opts.Open}, opts, r.FormValue("query"), at)
 	return a.execute(r, q, err)
+}
+
+// Instant evaluates a query at an instant; a number is a vector of one without labels. What it gives outlives the query.
+func (a *API) Instant(ctx context.Context, query string, at time.Time) (promql.Vector, error) {
+	q, err := a.engine.NewInstantQuery(ctx, queryable{a.opts.Open}, nil, query, at)
+	if err != nil {
+		return nil, err
+	}
+	defer q.Close()
+	found := q.Exec(ctx)
+	if found.Err != nil {
+		return nil, found.Err
+	}
+	switch v := found.Value.(type) {
+	case promql.Scalar:
+		return promql.Vector{{T: v.T, F: v.V}}, nil
+	case promql.Vector:
+		out := make(promql.Vector, len(v))
+		for i, sample := range v {
+			sample.Metric = sample.Metric.Copy()
+			out[i] = sample
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("the query gives a %s: want one value for each series", found.Value.Type())
 }
 
 // queryRange answers /api/v1/query_range.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -154,13 +155,14 @@ func wholeChunks(from, to int64) *storage.SelectHints {
 func (w *wanted) each(ctx context.Context, q storage.ChunkQuerier, hints *storage.SelectHints,
 	visit func(indexes []int, found storage.ChunkSeries) error,
 ) error {
-	group := w.id.Host.Group()
+	group, name := w.id.Host.Group(), MetricName(w.id.Graph)
 	set := q.Select(ctx, false, hints, w.matchers()...)
 	for set.Next() {
 		found := set.At()
 		lbls := found.Labels()
-		// A host without a group is not asked for by an empty label, which would read the whole index.
-		if lbls.Get(labelGroup) != group {
+		// A host without a group is not asked for by an empty label, which would read the whole index. What a rule computed from the
+		// series may have all its labels but the name.
+		if lbls.Get(labelGroup) != group || lbls.Get(model.MetricNameLabel) != name {
 			continue
 		}
 		indexes := w.fields[lbls.Get(labelField)]

@@ -232,7 +232,7 @@ const (
 // with what is not allowed in a metric name turned into underscores.
 func MetricName(graph string) string {
 	root, _, _ := strings.Cut(graph, ".")
-	return "munin_" + strings.Map(func(r rune) rune {
+	return NamePrefix + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
 			return r
 		}

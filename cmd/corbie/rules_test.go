@@ -1,0 +1,221 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const queueRules = `groups:
+  - name: queue
+    interval: 1s
+    rules:
+      - record: host:queue:double
+        expr: munin_queue * 2
+      - alert: QueueLong
+        expr: host:queue:double > 40
+        for: 2s
+        labels: {severity: warning, team: mail}
+        annotations: {summary: "{{ $value }} halves of mails wait on {{ $labels.host }}"}
+`
+
+// rulesWatch is a watch whose only notices are those of rules: its values stay below the plugin's own levels.
+func rulesWatch(t *testing.T) *watch {
+	t.Helper()
+	w := newWatch(t)
+	file := filepath.Join(t.TempDir(), "queue.yml")
+	writeFile(t, file, queueRules, 0o644)
+	appendFile(t, w.conf, "rules: "+file+"\n")
+	return w
+}
+
+func appendFile(t *testing.T, path, text string) {
+	t.Helper()
+	writeFile(t, path, string(mustRead(t, path))+text, 0o644)
+}
+
+func TestARuleTellsOneNoticeAndOneRecoveryThoughTheMasterIsKilledInBetween(t *testing.T) {
+	t.Parallel()
+	w := rulesWatch(t)
+	master := startMaster(t, w.data, w.conf)
+	w.set(t, "30")
+	w.told(t, 1)
+	_, data := master.ask(t, http.MethodGet, "/api/v1/alerts", nil)
+	for _, want := range []string{`"state":"firing"`, `"alertname":"QueueLong"`, `"host":"web1"`, `"summary":"60 halves of mails wait on web1"`, `"value":"6e+01"`} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("/api/v1/alerts lacks %s: %s", want, data)
+		}
+	}
+	if status, page := master.page(t, "/problems"); status != http.StatusOK || !strings.Contains(page, "QueueLong") {
+		t.Errorf("the page of problems (%d) does not show the alert:\n%s", status, page)
+	}
+	w.noted(t, 1)
+	master.kill()
+
+	master = startMaster(t, w.data, w.conf)
+	w.settled(t, 1)
+	master.kill()
+	w.set(t, "10")
+	startMaster(t, w.data, w.conf)
+	w.told(t, 2)
+	w.settled(t, 2)
+	mails, hooks := w.mail.received(), w.hook.received()
+	if hooks[0] != "firing" || hooks[1] != "resolved" {
+		t.Errorf("webhook statuses %v, want firing and resolved", hooks)
+	}
+	w.hook.mu.Lock()
+	defer w.hook.mu.Unlock()
+	for _, l := range w.hook.labels {
+		if l["alertname"] != "QueueLong" || l["team"] != "mail" || l["host"] != "web1" || l["group"] != "web" || l["severity"] != "warning" {
+			t.Errorf("the webhook gets the labels %v", l)
+		}
+	}
+	if got := subject(mails[0]); !strings.Contains(got, "WARNING web1 :: 60 halves of mails wait on web1") {
+		t.Errorf("the first mail's subject is %q", got)
+	}
+	if got := subject(mails[1]); !strings.Contains(got, "OK web1") || !strings.Contains(got, "is over") {
+		t.Errorf("the second mail's subject is %q", got)
+	}
+}
+
+// noted waits until the log of notices has n entries of both ways: a kill before that may tell again.
+func (w *watch) noted(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, "the log of notices has both", func() bool {
+		text, err := os.ReadFile(filepath.Join(w.data, alertsFolder, "nflog"))
+		return err == nil && strings.Count(string(text), "rule:QueueLong") >= 2*n
+	})
+}
+
+func TestWhatARuleRecordsIsThereForQueriesAndNotForGraphs(t *testing.T) {
+	t.Parallel()
+	w := rulesWatch(t)
+	master := startMaster(t, w.data, w.conf)
+	w.set(t, "12")
+	ask := func(query string) string {
+		_, data := master.ask(t, http.MethodPost, "/api/v1/query", url.Values{"query": {query}})
+		return string(data)
+	}
+	eventually(t, "the recorded value", func() bool { return strings.Contains(ask("host:queue:double"), `"24"`) })
+	if got := ask("host:queue:double"); !strings.Contains(got, `"host":"web1"`) || !strings.Contains(got, `"group":"web"`) {
+		t.Errorf("the recorded series has not the labels of its query: %s", got)
+	}
+	if out := mustCorbie(t, "export", "--config", w.conf, "--data", w.data, "web1"); strings.Contains(out, "double") || strings.Contains(out, ",24") || !strings.Contains(out, "12") {
+		t.Errorf("the export mixes what was polled with what was recorded:\n%s", out)
+	}
+	var answer struct {
+		Groups []struct {
+			Name     string
+			Interval float64
+			Rules    []struct{ Name, Type, Health, State, LastError string }
+		}
+	}
+	eventually(t, "both rules are evaluated", func() bool {
+		_, data := master.ask(t, http.MethodGet, "/api/v1/rules", nil)
+		if err := json.Unmarshal(data, &answer); err != nil || len(answer.Groups) != 1 || len(answer.Groups[0].Rules) != 2 {
+			t.Fatalf("/api/v1/rules: %v: %s", err, data)
+		}
+		return answer.Groups[0].Rules[1].Health == "ok"
+	})
+	g := answer.Groups[0]
+	if g.Name != "queue" || g.Interval != 1 || g.Rules[0].Type != "recording" || g.Rules[0].Health != "ok" || g.Rules[1].Type != "alerting" || g.Rules[1].State != "inactive" {
+		t.Errorf("/api/v1/rules: %+v", answer)
+	}
+	if _, data := master.ask(t, http.MethodGet, "/api/v1/rules", url.Values{"type": {"alert"}}); strings.Contains(string(data), "recording") {
+		t.Errorf("/api/v1/rules?type=alert has recording rules: %s", data)
+	}
+}
+
+func TestABadFileOfRulesChangesNothingUntilItIsMended(t *testing.T) {
+	t.Parallel()
+	w := rulesWatch(t)
+	master := startMaster(t, w.data, w.conf)
+	file := filepath.Join(t.TempDir(), "more.yml")
+	writeFile(t, file, "groups:\n  - name: more\n    interval: 1s\n    rules:\n      - record: one\n        expr: sum(\n", 0o644)
+	writeFile(t, w.conf, strings.Replace(string(mustRead(t, w.conf)), "rules: ", "rules:\n  - "+file+"\n  - ", 1), 0o644)
+	if err := master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if line := master.waitFor(t, "not reloaded"); !strings.Contains(line, "more.yml:6") {
+		t.Errorf("the log does not name the line: %s", line)
+	}
+	if _, data := master.ask(t, http.MethodGet, "/api/v1/rules", nil); !strings.Contains(string(data), "QueueLong") || strings.Contains(string(data), "more") {
+		t.Errorf("a bad file changed the rules: %s", data)
+	}
+	writeFile(t, file, "groups:\n  - name: more\n    interval: 1s\n    rules:\n      - record: one\n        expr: 1 + 1\n", 0o644)
+	if err := master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	master.waitFor(t, "configuration reloaded")
+	eventually(t, "the new rule records", func() bool {
+		_, data := master.ask(t, http.MethodPost, "/api/v1/query", url.Values{"query": {"one"}})
+		return strings.Contains(string(data), `"2"`)
+	})
+}
+
+func TestCheckNamesFileAndLineOfWhatIsWrongWithRules(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	conf, file := filepath.Join(dir, "corbie.yml"), filepath.Join(dir, "rules.yml")
+	writeFile(t, conf, "rules: rules*.yml\n", 0o644)
+	for text, want := range map[string]string{
+		"groups:\n- name: a\n  rules:\n  - record: x\n    expr: sum(\n":                                    "rules.yml:5: ",
+		"groups:\n- name: a\n  rules:\n  - record: munin_load\n    expr: vector(1)\n":                      "another one, such as",
+		"groups:\n- name: a\n  rules:\n  - alert: x\n    expr: vector(1)\n    form: 5m\n":                  "rules.yml:6: field form is no key of a rule: want record or alert",
+		"groups:\n- name: a\n  rules:\n  - alert: x\n    expr: vector(1)\n    labels: {a: '{{ nope }}'}\n": "rules.yml:5: ",
+		"groups:\n- name: a\n  interval: 10ms\n  rules:\n  - alert: x\n    expr: vector(1)\n":              "too short",
+		"groups:\n- name: a\n  rules: []\n- name: a\n  rules: []\n":                                        "rules.yml:4: ",
+		"group:\n- name: a\n": "rules.yml:1: ",
+		"":                    "there are no groups in it",
+	} {
+		writeFile(t, file, text, 0o644)
+		if _, talk, code := corbie(t, "check", conf); code != exitFailed || !strings.Contains(talk, want) || !strings.Contains(talk, "rules.yml") {
+			t.Errorf("exit %d for\n%s\n%s\nwant %q", code, text, talk, want)
+		}
+	}
+	writeFile(t, file, queueRules, 0o644)
+	if out := mustCorbie(t, "check", conf); !strings.Contains(out, ", 2 rules") {
+		t.Errorf("check says %q", out)
+	}
+	writeFile(t, conf, "rules: rules.yml\nstorage: remote\nremote: {engine: prometheus, url: 'http://127.0.0.1:1'}\n", 0o644)
+	if _, talk, code := corbie(t, "check", conf); code != exitFailed || !strings.Contains(talk, "give recording rules to the engine itself") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+	writeFile(t, conf, "rules: nowhere.yml\n", 0o644)
+	if _, talk, code := corbie(t, "check", conf); code != exitFailed || !strings.Contains(talk, "corbie.yml:1: rules: there is no file") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+}
+
+func TestPromtoolAcceptsTheRulesThatWeAccept(t *testing.T) {
+	t.Parallel()
+	promtool := peerTool(t, "promtool")
+	dir := t.TempDir()
+	texts := []string{queueRules}
+	_, yaml := blocks(t, "../../docs/master.md", "yml")
+	for i, text := range append(texts, yaml...) {
+		file := filepath.Join(dir, "rules.yml")
+		writeFile(t, file, text, 0o644)
+		conf := filepath.Join(dir, "corbie.yml")
+		writeFile(t, conf, "rules: rules.yml\n", 0o644)
+		mustCorbie(t, "check", conf)
+		if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil {
+			t.Errorf("promtool refuses file %d: %v\n%s", i, err, out)
+		}
+	}
+}
+
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
