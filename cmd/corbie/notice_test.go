@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -239,12 +240,22 @@ func TestOneNoticeAProblemOneARecovery(t *testing.T) {
 	w.check(t)
 }
 
+// logged waits until the log of notices knows that both ways have told: a master that is killed before may tell again.
+func (w *watch) logged(t *testing.T) {
+	t.Helper()
+	eventually(t, "the log of notices has both ways", func() bool {
+		text, err := os.ReadFile(filepath.Join(w.data, alertsFolder, "nflog"))
+		return err == nil && strings.Contains(string(text), "email") && strings.Contains(string(text), "webhook")
+	})
+}
+
 func TestKillBetweenNoticeAndRecoveryTellsEachOnce(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t)
 	master := startMaster(t, w.data, w.conf)
 	w.set(t, "120")
 	w.told(t, 1)
+	w.logged(t)
 	master.kill()
 
 	w.set(t, "10")
@@ -260,6 +271,7 @@ func TestKillWhileTheProblemLastsDoesNotTellItAgain(t *testing.T) {
 	master := startMaster(t, w.data, w.conf)
 	w.set(t, "120")
 	w.told(t, 1)
+	w.logged(t)
 	master.kill()
 
 	startMaster(t, w.data, w.conf)
