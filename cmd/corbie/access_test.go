@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -113,12 +112,7 @@ func (v *visitor) ask(t *testing.T, address string, form url.Values) (status int
 // guarded is a folder with a configuration that asks for passwords and encrypts.
 func guarded(t *testing.T) (dir, conf string) {
 	t.Helper()
-	if _, err := exec.LookPath("htpasswd"); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal("htpasswd is not installed: make peers")
-		}
-		t.Skip("htpasswd is not installed")
-	}
+	needProgram(t, "htpasswd")
 	dir = t.TempDir()
 	if out, err := exec.Command("htpasswd", "-cbB", "-C", "5", filepath.Join(dir, "htpasswd"), "alice", "wonderland").CombinedOutput(); err != nil {
 		t.Fatalf("htpasswd: %v\n%s", err, out)

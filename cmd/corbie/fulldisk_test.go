@@ -14,25 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// smallDisk is a file system of its own that a test can fill.
-func smallDisk(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" && os.Geteuid() == 0 {
-			t.Fatalf("mount a tmpfs: %v", err)
-		}
-		t.Skipf("mount a tmpfs (needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
+	"corbie/storage/storagetest"
+)
 
 // page gets a page of a master and wants it to be there.
 func page(t *testing.T, url string) string {
@@ -105,7 +89,7 @@ func fill(t *testing.T, ballast string) {
 }
 
 func TestAFullDiskIsOneNoticeAndItsGapIsFilledFromTheSpool(t *testing.T) {
-	disk := smallDisk(t, "size=64m")
+	disk := storagetest.SmallDisk(t, "size=64m")
 	data, ballast := filepath.Join(disk, "data"), filepath.Join(disk, "ballast")
 	plugins := publicDir(t)
 	writeFile(t, filepath.Join(plugins, "clock"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value $(date +%s)\n", 0o755)

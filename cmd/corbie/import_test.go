@@ -15,12 +15,7 @@ import (
 
 func rrdtool(t *testing.T, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("rrdtool"); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip("rrdtool is not installed")
-	}
+	needProgram(t, "rrdtool")
 	out, err := exec.Command("rrdtool", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("rrdtool %v: %v\n%s", args, err, out)

@@ -13,6 +13,15 @@ import (
 // needPeer skips the test where a program is missing, or fails it where none may be.
 func needPeer(t *testing.T, programs ...string) {
 	t.Helper()
+	needProgram(t, programs...)
+	if os.Geteuid() != 0 {
+		missPeer(t, "this needs root")
+	}
+}
+
+// needProgram skips the test, or fails it where peers are required, when a program is not installed.
+func needProgram(t *testing.T, programs ...string) {
+	t.Helper()
 	for _, program := range programs {
 		if _, err := exec.LookPath(program); err == nil {
 			continue
@@ -21,9 +30,6 @@ func needPeer(t *testing.T, programs ...string) {
 			continue
 		}
 		missPeer(t, program+" is not installed")
-	}
-	if os.Geteuid() != 0 {
-		missPeer(t, "this needs root")
 	}
 }
 

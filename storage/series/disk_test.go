@@ -14,28 +14,11 @@ import (
 
 	"corbie/munin"
 	"corbie/storage/series"
+	"corbie/storage/storagetest"
 )
 
-// smallDisk is a file system of its own that a test can fill.
-func smallDisk(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" && os.Geteuid() == 0 {
-			t.Fatalf("mount a tmpfs: %v", err)
-		}
-		t.Skipf("mount a tmpfs (needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 func TestAFullDiskIsSaidOnceAndStoringGoesOnByItself(t *testing.T) {
-	disk := smallDisk(t, "size=60m")
+	disk := storagetest.SmallDisk(t, "size=60m")
 	var log bytes.Buffer
 	opts := series.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	db := open(t, filepath.Join(disk, "raw"), opts)
@@ -70,7 +53,7 @@ func TestAFullDiskIsSaidOnceAndStoringGoesOnByItself(t *testing.T) {
 // TestNothingPanicsOnADiskThatIsFullToTheLastByte fills the disk while the TSDB has chunks in memory that it is going to write by itself.
 func TestNothingPanicsOnADiskThatIsFullToTheLastByte(t *testing.T) {
 	for _, stop := range []bool{false, true} {
-		disk := smallDisk(t, "size=60m")
+		disk := storagetest.SmallDisk(t, "size=60m")
 		dir, ballast := filepath.Join(disk, "raw"), filepath.Join(disk, "ballast")
 		var asked atomic.Int64
 		opts := series.Options{Work: time.Second, Free: func(dir string) (uint64, error) {
@@ -118,7 +101,7 @@ func TestNothingPanicsOnADiskThatIsFullToTheLastByte(t *testing.T) {
 }
 
 func TestAReadOnlyDiskIsAClearErrorAndSetsNothingAside(t *testing.T) {
-	disk := smallDisk(t, "size=60m")
+	disk := storagetest.SmallDisk(t, "size=60m")
 	dir := filepath.Join(disk, "raw")
 	db := open(t, dir, series.Options{})
 	add(t, db, every(id("a"), time.Now(), time.Hour, 0)...)
