@@ -75,7 +75,7 @@ func TestThePageAboutTheMasterHoldsWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(conf.Hosts) < 6 || len(conf.Levels) < 3 || len(conf.GraphRules) < 1 || len(conf.Receivers) < 1 {
+	if len(conf.Hosts) < 6 || len(conf.Levels) < 3 || len(conf.Graphs) < 1 || len(conf.Receivers) < 1 {
 		t.Errorf("the example lacks something: %+v", conf)
 	}
 }

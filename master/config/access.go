@@ -99,16 +99,10 @@ func (r *reader) file(n *node) string {
 
 func (r *reader) grants(n *node, where string) map[string]Grant {
 	all := make(map[string]Grant)
-	for _, e := range r.entries(n, where) {
-		name := r.text(e.key)
-		if name == "" {
-			continue
+	for _, e := range r.valued(n, where, "want a role: viewer, operator, admin or none") {
+		if name := r.text(e.key); name != "" {
+			all[name] = r.grant(e.value, where+"."+name)
 		}
-		if isNull(e.value) {
-			r.problem(e.key.Line, "%s.%s: want a role: viewer, operator, admin or none", where, short(name))
-			continue
-		}
-		all[name] = r.grant(e.value, where+"."+name)
 	}
 	return all
 }
@@ -216,9 +210,7 @@ func (r *reader) oidc(n *node) *OIDC {
 		"team_claim": func(n *node) { o.TeamClaim = r.text(n) },
 	}
 	r.secret("client_secret", where, func(s Secret) { o.Secret = s }).add(keys)
-	before := len(r.problems)
-	r.mapping(n, where, keys)
-	if len(r.problems) == before {
+	if r.mapping(n, where, keys) {
 		r.require(n, where, "issuer", o.Issuer != "")
 		r.require(n, where, "client_id", o.Client != "")
 		if u, err := url.Parse(o.Issuer); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {

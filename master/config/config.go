@@ -39,9 +39,9 @@ type Config struct {
 	Timeouts    poll.Timeouts
 	TLS         *wire.TLS // how sessions are encrypted where nothing else is said; nil: not at all
 	Forecast    Forecast
-	Hosts       []Host // ordered by ID
-	Levels      []Level
-	GraphRules  []GraphRule
+	Hosts       []Host     // ordered by ID
+	Graphs      []Override // of attributes of graphs
+	Levels      []Override // of attributes of fields, thresholds above all
 	Receivers   []Receiver
 	Query       Query
 	Rules       []string // files of rules in PromQL

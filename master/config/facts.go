@@ -15,15 +15,11 @@ const (
 // facts reads "name: value": what people want to know of a host beside what it measures, such as its serial number.
 func (r *reader) facts(n *node, where string) map[string]string {
 	facts := make(map[string]string)
-	for _, e := range r.entries(n, where) {
+	for _, e := range r.valued(n, where, noValue) {
 		name := e.key.Value
 		if err := checkName(name, " "); err != nil || len(name) > maxFactName {
 			r.problem(e.key.Line, "%s: the fact %q: want a name of at most %d letters, digits, dots, dashes, underscores and blanks",
 				where, short(name), maxFactName)
-			continue
-		}
-		if isNull(e.value) {
-			r.problem(e.key.Line, "%s: %q has no value; take the line out or complete it", where, name)
 			continue
 		}
 		value := r.text(e.value)

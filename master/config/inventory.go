@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"corbie/master/jobs"
 	"corbie/master/poll"
 	"corbie/munin"
@@ -91,8 +89,8 @@ func (s *sections) inventory(c *Config) {
 	}
 	inv.finish()
 	for _, one := range all {
-		c.Levels = append(c.Levels, one.reader.levels(one.levels, c)...)
-		c.GraphRules = append(c.GraphRules, one.reader.graphRules(one.graphs, c)...)
+		c.Levels = append(c.Levels, one.reader.overrides(one.levels, levelsSection(), c)...)
+		c.Graphs = append(c.Graphs, one.reader.overrides(one.graphs, graphsSection(), c)...)
 	}
 }
 
@@ -281,11 +279,8 @@ func (r *reader) tag(n *node) string {
 }
 
 func (r *reader) tags(n *node) []string {
-	if n.Kind != yaml.SequenceNode {
-		n = &node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*node{n}}
-	}
 	var list []string
-	for _, item := range n.Content {
+	for _, item := range oneOrMore(n) {
 		if tag := r.tag(item); tag != "" {
 			list = append(list, tag)
 		}
@@ -296,14 +291,10 @@ func (r *reader) tags(n *node) []string {
 // plugins reads "pattern: interval", or "pattern: never".
 func (r *reader) plugins(n *node, where string) []PluginRule {
 	var list []PluginRule
-	for _, e := range r.entries(n, where) {
+	for _, e := range r.valued(n, where, "write an interval or never") {
 		rule := PluginRule{Pattern: e.key.Value, At: r.at(e.key.Line), Every: -1}
 		if name := strings.NewReplacer("*", "x", "?", "x").Replace(rule.Pattern); munin.ValidatePluginName(name) != nil {
 			r.problem(e.key.Line, "%s: %q: want the name of a plugin, in which * and ? may stand for others", where, short(rule.Pattern))
-			continue
-		}
-		if isNull(e.value) {
-			r.problem(e.key.Line, "%s: %q has no value; write an interval or never", where, short(rule.Pattern))
 			continue
 		}
 		if e.value.Value != "never" {

@@ -179,8 +179,59 @@ func belongs(key, where string) string {
 	return ""
 }
 
-// mapping calls the function of each key; a key without a function is an error.
-func (r *reader) mapping(n *node, where string, keys map[string]func(*node)) {
+const noValue = "take the line out or complete it"
+
+// valued are the entries of a mapping that have a value; advice says what to write where one has none.
+func (r *reader) valued(n *node, where, advice string) []entry {
+	return slices.DeleteFunc(r.entries(n, where), func(e entry) bool {
+		if isNull(e.value) {
+			r.problem(e.key.Line, "%s: %q has no value; %s", where, short(e.key.Value), advice)
+		}
+		return isNull(e.value)
+	})
+}
+
+// list are the entries of a list; want says what it has to hold.
+func (r *reader) list(n *node, want string) []*node {
+	if n.Kind != yaml.SequenceNode {
+		r.problem(n.Line, "%s", want)
+		return nil
+	}
+	return n.Content
+}
+
+// oneOrMore are the entries of a list; a single one may stand without the list.
+func oneOrMore(n *node) []*node {
+	if n.Kind != yaml.SequenceNode {
+		return []*node{n}
+	}
+	return n.Content
+}
+
+// item is one entry of a list of mappings.
+type item struct {
+	*node
+
+	where string // in words: "levels, entry 3"
+}
+
+// items are the entries of a section that is a list of mappings, in each of which the key that is named must be set.
+// A section that is not there has none.
+func (r *reader) items(n *node, section, key string) []item {
+	if n == nil {
+		return nil
+	}
+	nodes := r.list(n, fmt.Sprintf("%s: want a list: each entry begins with \"- %s: …\"", section, key))
+	items := make([]item, len(nodes))
+	for i, node := range nodes {
+		items[i] = item{node, fmt.Sprintf("%s, entry %d", section, i+1)}
+	}
+	return items
+}
+
+// mapping calls the function of each key; a key without a function is an error. It is false when anything was wrong.
+func (r *reader) mapping(n *node, where string, keys map[string]func(*node)) bool {
+	before := len(r.problems)
 	for _, e := range r.entries(n, where) {
 		read, known := keys[e.key.Value]
 		switch {
@@ -190,11 +241,12 @@ func (r *reader) mapping(n *node, where string, keys map[string]func(*node)) {
 			r.problem(e.key.Line, "unknown key %q%s%s", short(e.key.Value), in(where), nearest(e.key.Value, keys))
 		case isNull(e.value) && where == "" && slices.Contains([]string{"groups", "hosts", "levels", "receivers", "roles", "graphs"}, e.key.Value):
 		case isNull(e.value):
-			r.problem(e.key.Line, "%q%s has no value; take the line out or complete it", e.key.Value, in(where))
+			r.problem(e.key.Line, "%q%s has no value; %s", e.key.Value, in(where), noValue)
 		case r.plain(e.value):
 			read(e.value)
 		}
 	}
+	return len(r.problems) == before
 }
 
 func in(where string) string {
@@ -302,19 +354,13 @@ func (r *reader) text(n *node) string {
 
 // texts is a list of texts; a single one may stand without the list.
 func (r *reader) texts(n *node) []string {
-	if n.Kind != yaml.SequenceNode {
-		if value := r.text(n); value != "" {
-			return []string{value}
-		}
-		return nil
-	}
 	var list []string
-	for _, item := range n.Content {
+	for _, item := range oneOrMore(n) {
 		if value := r.text(item); value != "" {
 			list = append(list, value)
 		}
 	}
-	if len(n.Content) == 0 {
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		r.problem(n.Line, "the list is empty")
 	}
 	return list

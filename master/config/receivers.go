@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,18 +95,12 @@ func (r *reader) notify(n *node, out *Notify) {
 
 // words is a list of words out of those given, none of them twice.
 func (r *reader) words(n *node, allowed ...string) []string {
-	seen := make(map[string]bool)
 	var list []string
-	known := make(map[string]bool, len(allowed))
-	for _, word := range allowed {
-		known[word] = true
-	}
 	for _, value := range r.texts(n) {
 		switch {
-		case !known[value]:
+		case !slices.Contains(allowed, value):
 			r.problem(n.Line, "%q: want %s", short(value), strings.Join(allowed, ", "))
-		case !seen[value]:
-			seen[value] = true
+		case !slices.Contains(list, value):
 			list = append(list, value)
 		}
 	}
@@ -113,20 +108,15 @@ func (r *reader) words(n *node, allowed ...string) []string {
 }
 
 func (r *reader) receivers(n *node) []Receiver {
-	if n.Kind != yaml.SequenceNode {
-		r.problem(n.Line, "receivers: want a list: each entry begins with \"- name: …\"")
-		return nil
-	}
 	var list []Receiver
 	lines := make(map[string]int)
-	for i, item := range n.Content {
+	for _, item := range r.items(n, "receivers", "name") {
 		rec := Receiver{Line: item.Line}
-		where := fmt.Sprintf("receivers, entry %d", i+1)
-		if name := nameOf(item); name != "" {
+		where := item.where
+		if name := nameOf(item.node); name != "" {
 			where = "receivers." + name
 		}
-		before := len(r.problems)
-		r.mapping(item, where, map[string]func(*node){
+		whole := r.mapping(item.node, where, map[string]func(*node){
 			"name":    func(n *node) { rec.Name = r.receiverName(n) },
 			"on":      func(n *node) { rec.On = r.words(n, "warning", "critical", "unknown", "recovery") },
 			"email":   func(n *node) { rec.Email = r.email(n, where) },
@@ -134,7 +124,7 @@ func (r *reader) receivers(n *node) []Receiver {
 			"command": func(n *node) { rec.Command = r.command(n) },
 			"timeout": func(n *node) { rec.Timeout = r.duration(n, time.Second, 10*time.Minute) },
 		})
-		if len(r.problems) > before {
+		if !whole {
 			continue
 		}
 		first, twice := lines[rec.Name]
@@ -190,9 +180,7 @@ func (r *reader) email(n *node, where string) *Email {
 		"pictures":             func(n *node) { e.Pictures = r.yes(n) },
 	}
 	password.add(keys)
-	before := len(r.problems)
-	r.mapping(n, where, keys)
-	if len(r.problems) > before {
+	if !r.mapping(n, where, keys) {
 		return e
 	}
 	r.require(n, where, "to", len(e.To) > 0)

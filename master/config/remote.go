@@ -95,9 +95,7 @@ func (s *storageKeys) read(n *node) *Remote {
 	token := r.secret("token", remote, func(s Secret) { out.Token = s })
 	password.add(keys)
 	token.add(keys)
-	before := len(r.problems)
-	r.mapping(n, remote, keys)
-	if len(r.problems) > before {
+	if !r.mapping(n, remote, keys) {
 		return out
 	}
 	r.require(n, remote, "engine", out.Engine != "")
@@ -130,38 +128,33 @@ func (r *reader) engineURL(n *node, name string) string {
 	return strings.TrimRight(value, "/")
 }
 
-// pairs reads a mapping of names to texts.
-func (r *reader) pairs(n *node, where string, take func(key, value *node)) {
-	for _, e := range r.entries(n, where) {
-		take(e.key, e.value)
-	}
-}
-
 func (r *reader) headers(n *node) map[string]string {
+	const where = "remote.headers"
 	out := make(map[string]string)
-	r.pairs(n, "remote.headers", func(key, value *node) {
-		text := r.text(value)
-		if !httpguts.ValidHeaderFieldName(key.Value) || !httpguts.ValidHeaderFieldValue(text) {
-			r.problem(key.Line, "remote.headers: %q is no header of HTTP", short(key.Value))
-			return
+	for _, e := range r.valued(n, where, noValue) {
+		value := r.text(e.value)
+		if !httpguts.ValidHeaderFieldName(e.key.Value) || !httpguts.ValidHeaderFieldValue(value) {
+			r.problem(e.key.Line, "%s: %q is no header of HTTP", where, short(e.key.Value))
+			continue
 		}
-		out[http.CanonicalHeaderKey(key.Value)] = text
-	})
+		out[http.CanonicalHeaderKey(e.key.Value)] = value
+	}
 	return out
 }
 
 func (r *reader) labels(n *node) map[string]string {
+	const where = "remote.labels"
 	out := make(map[string]string)
-	r.pairs(n, "remote.labels", func(key, value *node) {
-		switch name := key.Value; {
+	for _, e := range r.valued(n, where, noValue) {
+		switch name := e.key.Value; {
 		case !labelName.MatchString(name) || strings.HasPrefix(name, "__"):
-			r.problem(key.Line, "remote.labels: %q: a label's name is made of letters, digits and underscores", short(name))
+			r.problem(e.key.Line, "%s: %q: a label's name is made of letters, digits and underscores", where, short(name))
 		case name == "group" || name == "host" || name == "graph" || name == "field" || name == "rollup":
-			r.problem(key.Line, "remote.labels: %s is a label that Corbie sets itself; use another name, such as master or site", name)
+			r.problem(e.key.Line, "%s: %s is a label that Corbie sets itself; use another name, such as master or site", where, name)
 		default:
-			out[name] = r.text(value)
+			out[name] = r.text(e.value)
 		}
-	})
+	}
 	return out
 }
 

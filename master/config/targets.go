@@ -3,12 +3,9 @@ package config
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"corbie/munin"
 )
@@ -16,24 +13,16 @@ import (
 // addTargets reads the section file_sd: files of targets in Prometheus' form.
 func (inv *inventory) addTargets(s *sections) {
 	r := s.reader
-	if s.fileSD == nil {
-		return
-	}
-	if s.fileSD.Kind != yaml.SequenceNode {
-		r.problem(s.fileSD.Line, "file_sd: want a list: each entry begins with \"- files: …\"")
-		return
-	}
-	for i, item := range s.fileSD.Content {
-		where := fmt.Sprintf("file_sd, entry %d", i+1)
+	for _, item := range r.items(s.fileSD, "file_sd", "files") {
 		base := rawHost{defaults: defaults{at: r.at(item.Line)}}
 		var files *node
-		keys := base.keys(r, where)
+		keys := base.keys(r, item.where)
 		keys["files"] = func(n *node) { files = n }
 		keys["group"] = func(n *node) { base.group = r.groupPath(n.Line, r.text(n)) }
 		keys["roles"] = func(n *node) { base.roles = r.tags(n) }
-		r.mapping(item, where, keys)
+		r.mapping(item.node, item.where, keys)
 		if files == nil {
-			r.problem(item.Line, "%s: files is missing; write files: [\"targets/*.json\"]", where)
+			r.problem(item.Line, "%s: files is missing; write files: [\"targets/*.json\"]", item.where)
 			continue
 		}
 		for _, pattern := range r.texts(files) {
@@ -63,21 +52,11 @@ func (inv *inventory) targetFile(r *reader, base *rawHost, at Place) {
 	if !ok {
 		return
 	}
-	if root.Kind != yaml.SequenceNode {
-		r.problem(root.Line, "want a list of {targets: […], labels: {…}}, found %s", describe(root))
-		return
-	}
-	for _, item := range root.Content {
+	for _, item := range r.list(root, "want a list of {targets: […], labels: {…}}, found "+describe(root)) {
 		var targets []*node
 		labels := make(map[string]*node)
 		r.mapping(item, "the targets", map[string]func(*node){
-			"targets": func(n *node) {
-				if n.Kind != yaml.SequenceNode {
-					r.problem(n.Line, "targets: want a list of addresses")
-					return
-				}
-				targets = n.Content
-			},
+			"targets": func(n *node) { targets = r.list(n, "targets: want a list of addresses") },
 			"labels": func(n *node) {
 				for _, e := range r.entries(n, "labels") {
 					labels[e.key.Value] = e.value
