@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,34 +58,6 @@ func seconds(t *testing.T, data, field string) []int64 {
 	return all
 }
 
-// fill takes all room that the disk of a file has, at once: a program that went on writing would also take the room that the
-// master keeps in reserve.
-func fill(t *testing.T, ballast string) {
-	t.Helper()
-	f, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for {
-		var disk syscall.Statfs_t
-		if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
-			t.Fatal(err)
-		}
-		room := int64(disk.Bavail) * disk.Bsize //nolint:gosec // it fits
-		if room == 0 {
-			return
-		}
-		err := syscall.Fallocate(int(f.Fd()), 0, 0, room)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EINTR) {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestAFullDiskIsOneNoticeAndItsGapIsFilledFromTheSpool(t *testing.T) {
 	disk := storagetest.SmallDisk(t, "size=64m")
 	data, ballast := filepath.Join(disk, "data"), filepath.Join(disk, "ballast")
@@ -100,7 +70,7 @@ func TestAFullDiskIsOneNoticeAndItsGapIsFilledFromTheSpool(t *testing.T) {
 	url := urlOf.FindStringSubmatch(master.waitFor(t, "listening"))[1]
 	eventually(t, "values are stored", func() bool { return len(seconds(t, data, "v")) > 3 })
 
-	fill(t, ballast)
+	storagetest.Fill(t, ballast)
 	master.waitFor(t, "samples are not stored")
 	full := time.Now().Unix()
 	eventually(t, "a notice", func() bool { return len(h.received()) > 0 })

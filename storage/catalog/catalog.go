@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -43,6 +42,8 @@ type Catalog struct {
 	hosts   map[munin.HostID]*stored
 	renames atomic.Pointer[munin.Renames]
 	closed  sync.Once
+	place   *place       // guarded by write
+	unlock  func() error // of who edits by hand; nil for others
 
 	polls  *together[*munin.Poll]
 	states *together[[]munin.AlertState]
@@ -50,6 +51,9 @@ type Catalog struct {
 
 // Open opens the catalogue in a file, creates it where there is none, and brings an older one up to date after making a copy
 // named PATH.before-N. A catalogue that a newer Corbie wrote is an error. Close must be called.
+//
+// Where the disk takes nothing, because it is full or read-only, the catalogue is read into memory and kept there; so it is when that happens
+// later. All methods go on to work, what they change is written as soon as the disk takes it, and is lost if the process dies before.
 func Open(path string, opts Options) (*Catalog, error) {
 	c := &Catalog{}
 	if err := c.open(path, migrations, opts); err != nil {
@@ -65,23 +69,32 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c.hosts, c.polls, c.states = make(map[munin.HostID]*stored), newTogether(c.recordAll), newTogether(c.saveAll)
-	var err error
-	if c.durable, err = pool(path, 1, writer("rwc", "FULL")); err != nil {
-		return err
+	c.place = newPlace(path, log)
+	err := c.openPools(steps)
+	if err != nil && c.place.stuck(err) {
+		if err = errors.Join(c.closePools(), c.place.leave(context.Background(), err)); err == nil {
+			err = c.openPools(steps)
+		}
 	}
-	if err := check(context.Background(), c.durable); err != nil {
-		return err
-	}
-	if err := migrate(context.Background(), c.durable, steps, path, log); err != nil {
-		return err
-	}
-	if c.fast, err = pool(path, 1, writer("rw", "NORMAL")); err != nil {
-		return err
-	}
-	if c.read, err = pool(path, readers, reader()); err != nil {
+	if err != nil {
 		return err
 	}
 	return c.Reread(context.Background())
+}
+
+// openPools opens all connections and brings the tables up to date.
+func (c *Catalog) openPools(steps fs.FS) error {
+	ctx := context.Background()
+	c.durable = c.place.pool(1, writer("rwc", "FULL"))
+	if err := check(ctx, c.durable); err != nil {
+		return err
+	}
+	if err := migrate(ctx, c.durable, steps, c.place); err != nil {
+		return err
+	}
+	c.fast = c.place.pool(1, writer("rw", "NORMAL"))
+	c.read = c.place.pool(readers, reader())
+	return errors.Join(c.fast.PingContext(ctx), c.read.PingContext(ctx))
 }
 
 // OpenReadOnly opens the catalogue for reading, also while another process writes to it. Writing methods fail. It fails if
@@ -106,11 +119,9 @@ func OpenReadOnly(path string, opts Options) (*Catalog, error) {
 }
 
 func openReader(path string, with settings) (*Catalog, error) {
-	c := &Catalog{}
-	var err error
-	if c.read, err = pool(path, readers, with); err == nil {
-		err = checkVersion(context.Background(), c.read)
-	}
+	c := &Catalog{place: newPlace(path, nil)}
+	c.read = c.place.pool(readers, with)
+	err := checkVersion(context.Background(), c.read)
 	if err == nil {
 		err = c.Reread(context.Background())
 	}
@@ -137,22 +148,11 @@ func writer(mode, synchronous string) settings {
 func reader() settings { return settings{"mode": "ro", "_query_only": "true"} }
 
 // pool opens connections that all have the same settings: pragmas that are run by hand reach one of them only.
-func pool(path string, connections int, with settings) (*sql.DB, error) {
-	query := url.Values{
-		"_busy_timeout": {"10000"},
-		"_foreign_keys": {"on"},
-		"_cache_size":   {"-16384"}, // KiB
-	}
-	for name, value := range with {
-		query.Set(name, value)
-	}
-	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
-	if err != nil {
-		return nil, err
-	}
+func (p *place) pool(connections int, with settings) *sql.DB {
+	db := sql.OpenDB(&connector{place: p, with: with})
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	return db, nil
+	return db
 }
 
 // Close closes the file; once is enough.
@@ -164,26 +164,53 @@ func (c *Catalog) Close() (err error) {
 func (c *Catalog) close() error {
 	var errs []error
 	if c.fast != nil {
-		_, err := c.fast.ExecContext(context.Background(), "PRAGMA optimize")
-		errs = append(errs, err)
-	}
-	for _, db := range []*sql.DB{c.read, c.fast, c.durable} {
-		if db != nil {
-			errs = append(errs, db.Close())
+		if _, err := c.fast.ExecContext(context.Background(), "PRAGMA optimize"); err != nil && !c.place.stuck(err) {
+			errs = append(errs, err)
 		}
+	}
+	if c.place != nil {
+		errs = append(errs, c.place.end(context.Background()))
+	}
+	errs = append(errs, c.closePools())
+	if c.unlock != nil {
+		errs = append(errs, c.unlock())
 	}
 	return errors.Join(errs...)
 }
 
+func (c *Catalog) closePools() error {
+	var err error
+	for _, db := range []*sql.DB{c.read, c.fast, c.durable} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	c.read, c.fast, c.durable = nil, nil, nil
+	return err
+}
+
 var errReadOnly = errors.New("the catalogue was opened for reading only")
 
-// change runs fn in one transaction on one of the two writing pools.
+// change runs fn in one transaction on one of the two writing pools, and once more in memory where the disk takes nothing.
 func (c *Catalog) change(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {
 	if db == nil {
 		return errReadOnly
 	}
 	c.write.Lock()
 	defer c.write.Unlock()
+	c.place.settle(ctx)
+	err := transact(ctx, db, fn)
+	if err == nil || c.unlock != nil || c.place.inMemory() || !c.place.stuck(err) {
+		return err
+	}
+	if errLeave := c.place.leave(ctx, err); errLeave != nil {
+		return errors.Join(err, errLeave)
+	}
+	clear(c.hosts)
+	return transact(ctx, db, fn)
+}
+
+func transact(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -193,6 +220,9 @@ func (c *Catalog) change(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) er
 	}
 	return tx.Commit()
 }
+
+// InMemory says whether the catalogue is kept in memory, because its file cannot be written.
+func (c *Catalog) InMemory() bool { return c.place.inMemory() }
 
 // nanos is a time as it is stored: NULL for none.
 func nanos(t time.Time) sql.NullInt64 {

@@ -17,22 +17,9 @@ func Copy(ctx context.Context, from, to string) error {
 		return err
 	}
 	defer source.Close()
-	target, err := pool(to, 1, settings{"mode": "rwc", "_journal_mode": "DELETE"})
-	if err != nil {
-		return fmt.Errorf("copy the catalogue to %s: %w", to, err)
-	}
-	err = withConnections(ctx, source.read, target, func(in, out *sqlite3.SQLiteConn) error {
-		b, err := out.Backup("main", in, "main")
-		if err != nil {
-			return err
-		}
-		// All at once: between two steps a write of the master would make it begin anew each time.
-		done, err := b.Step(-1)
-		if err == nil && !done {
-			err = errors.New("it is not complete")
-		}
-		return errors.Join(err, b.Finish())
-	})
+	target := newPlace(to, nil).pool(1, settings{"mode": "rwc", "_journal_mode": "DELETE"})
+	// All at once: between two steps a write of the master would make it begin anew each time.
+	err = withConnections(ctx, source.read, target, func(in, out *sqlite3.SQLiteConn) error { return copyAll(out, in) })
 	if err == nil {
 		err = integrity(ctx, target)
 	}
@@ -79,12 +66,12 @@ func withConnections(ctx context.Context, from, to *sql.DB, fn func(in, out *sql
 	defer out.Close()
 	return in.Raw(func(source any) error {
 		return out.Raw(func(target any) error {
-			a, okA := source.(*sqlite3.SQLiteConn)
-			b, okB := target.(*sqlite3.SQLiteConn)
+			a, okA := source.(*connection)
+			b, okB := target.(*connection)
 			if !okA || !okB {
 				return errors.New("the connections are not SQLite's")
 			}
-			return fn(a, b)
+			return fn(a.SQLiteConn, b.SQLiteConn)
 		})
 	})
 }

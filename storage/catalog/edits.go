@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"corbie/munin"
@@ -30,15 +32,21 @@ type Edit struct {
 }
 
 // OpenToEdit opens a catalogue for changes by hand, also while a master writes to it. It does not bring it up to date: one of another
-// version is an error.
+// version is an error, and so is one that a master keeps in memory.
 func OpenToEdit(ctx context.Context, path string) (*Catalog, error) {
+	unlock, err := lockEdits(path, syscall.LOCK_SH)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open the catalogue %s: %w", path, err)
+	}
 	c, err := OpenReadOnly(path, Options{})
 	if err != nil {
+		if unlock != nil {
+			err = errors.Join(err, unlock())
+		}
 		return nil, err
 	}
-	if c.durable, err = pool(path, 1, writer("rw", "FULL")); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the catalogue %s: %w", path, err), c.Close())
-	}
+	c.unlock = unlock
+	c.durable = c.place.pool(1, writer("rw", "FULL"))
 	if err := c.durable.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the catalogue %s (are you the user of the master?): %w", path, err), c.Close())
 	}

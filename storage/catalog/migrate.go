@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strconv"
 
@@ -26,7 +25,7 @@ func provider(db *sql.DB, steps fs.FS) (*goose.Provider, error) {
 }
 
 // migrate brings the tables up to date, each step in its own transaction.
-func migrate(ctx context.Context, db *sql.DB, steps fs.FS, path string, log *slog.Logger) error {
+func migrate(ctx context.Context, db *sql.DB, steps fs.FS, at *place) error {
 	p, err := provider(db, steps)
 	if err != nil {
 		return err
@@ -42,11 +41,13 @@ func migrate(ctx context.Context, db *sql.DB, steps fs.FS, path string, log *slo
 		return nil
 	}
 	if have > 0 {
-		saved := path + ".before-" + strconv.FormatInt(want, 10)
-		if err := save(ctx, db, saved); err != nil {
+		saved := at.path + ".before-" + strconv.FormatInt(want, 10)
+		if at.inMemory() {
+			at.before = saved
+		} else if err := save(ctx, db, saved); err != nil {
 			return err
 		}
-		log.Info("catalogue is brought up to date", "from", have, "to", want, "copy", saved)
+		at.log.Info("catalogue is brought up to date", "from", have, "to", want, "copy", saved)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bring it from version %d to %d: %w", have, want, err)

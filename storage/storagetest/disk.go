@@ -1,7 +1,11 @@
 package storagetest
 
 import (
+	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -23,4 +27,85 @@ func SmallDisk(t *testing.T, options string) string {
 		}
 	})
 	return dir
+}
+
+// Fill takes all room that the disk of a file has, at once, and again what somebody gave up since; remove the file to give it back.
+func Fill(t *testing.T, ballast string) {
+	t.Helper()
+	f, err := os.OpenFile(ballast, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for {
+		var disk syscall.Statfs_t
+		if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		room := int64(disk.Bavail) * disk.Bsize //nolint:gosec // it fits
+		if room == 0 {
+			return
+		}
+		err = syscall.Fallocate(int(f.Fd()), 0, info.Size(), room)
+		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EINTR) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Remount makes a SmallDisk read-only, or writable again. Nobody may have a file of it open for writing.
+func Remount(t *testing.T, disk string, readOnly bool) {
+	t.Helper()
+	flags := uintptr(syscall.MS_REMOUNT)
+	if readOnly {
+		flags |= syscall.MS_RDONLY
+	}
+	if err := syscall.Mount("", disk, "", flags, ""); err != nil {
+		t.Fatalf("remount %s: %v", disk, err)
+	}
+}
+
+// FailingDisk is the folder of an ext4 file system of its own that becomes read-only when fail is called, while files of it are open, as the kernel makes
+// one after an error. It needs root, and a machine that has loop devices: else the test is skipped.
+func FailingDisk(t *testing.T) (dir string, fail func()) {
+	t.Helper()
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	if os.Geteuid() != 0 {
+		t.Skip("mount an ext4 file system: needs root")
+	}
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 128<<20); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+		if err != nil {
+			t.Skipf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	run("mkfs.ext4", "-q", image)
+	run("mount", "-o", "loop,errors=remount-ro", image, dir)
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(run("findmnt", "-no", "SOURCE", dir)), "trigger_fs_error")
+	if _, err := os.Stat(trigger); err != nil {
+		t.Skipf("an ext4 that can be made to fail: %v", err)
+	}
+	return dir, func() {
+		t.Helper()
+		if err := os.WriteFile(trigger, []byte("test"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
