@@ -45,7 +45,7 @@ var owners = map[string][]string{
 	"github.com/coreos/go-oidc":          {"ui/access"},
 	"golang.org/x/oauth2":                {"ui/access"},
 	"golang.org/x/crypto":                {"ui/access"},
-	"os/exec":                            {"node/runner", "alerts/route", "master/transport", "storage/storagetest/engine"},
+	"os/exec":                            {"node/runner", "alerts/route", "master/transport", "storage/storagetest", "storage/storagetest/engine"},
 }
 
 type goPackage struct {
