@@ -4,10 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"corbie/master/config"
+	"corbie/node/lint"
 )
 
 func read(t *testing.T, name string) string {
@@ -71,5 +73,36 @@ func TestReadmesConfigurationIsValid(t *testing.T) {
 	}
 	if len(conf.Hosts) == 0 || len(conf.Levels) == 0 || len(conf.Receivers) == 0 {
 		t.Errorf("the example lacks hosts, levels or receivers: %+v", conf)
+	}
+}
+
+// TestEveryAttributeIsDocumented compares the tables of docs/plugins.md with the attributes that a plugin may use.
+func TestEveryAttributeIsDocumented(t *testing.T) {
+	_, tables, ok := strings.Cut(read(t, "docs/plugins.md"), "\n## Every attribute\n")
+	ofGraphs, ofFields, both := strings.Cut(tables, "\n| of a field ")
+	if !ok || !both {
+		t.Fatal("docs/plugins.md has no tables of attributes")
+	}
+	graph, field := lint.Attributes()
+	for _, c := range []struct {
+		what, table string
+		want        []string
+	}{{"graph", ofGraphs, graph}, {"field", ofFields, field}} {
+		var got []string
+		for line := range strings.Lines(c.table) {
+			cell, isRow := strings.CutPrefix(line, "| `")
+			if !isRow {
+				continue
+			}
+			cell, _, _ = strings.Cut("`"+cell, " | ")
+			for _, name := range strings.Split(cell, ", ") {
+				got = append(got, strings.Trim(name, "`"))
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(c.want)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("attributes of a %s:\ndocumented %q\nknown      %q", c.what, got, c.want)
+		}
 	}
 }

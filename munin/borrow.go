@@ -18,6 +18,9 @@ func (g *Graph) Borrows() bool {
 			return true
 		}
 	}
+	if g.Extra["graph_sources"] != "" {
+		return true
+	}
 	for i := range g.Fields {
 		extra := g.Fields[i].Extra
 		if extra["sum"] != "" || extra["stack"] != "" {
@@ -35,7 +38,7 @@ func (g *Graph) Borrows() bool {
 //   - "field.sum path path …" is the sum of the series at the paths.
 //   - "field.stack a=path b=path …" becomes the fields a, b and so on: the first is drawn as the field would be, the
 //     others are stacked on it. The field itself is not drawn.
-//   - "-name" in graph_order hides a field.
+//   - "-name" in graph_order hides a field; all that graph_sources names are hidden as well.
 //
 // A path is "field", "graph.field", "host:graph.field" or "group;host:graph.field", relative to the graph itself, or to
 // its host, or to one of its groups, the nearest first. Paths at which nothing is known are named in the faults.
@@ -79,7 +82,11 @@ func (b *borrower) fault(text, reason string) {
 
 // order takes graph_order apart.
 func (b *borrower) order() {
-	for _, item := range b.graph.Order {
+	items := slices.Clone(b.graph.Order)
+	for _, item := range strings.Fields(b.graph.Extra["graph_sources"]) {
+		items = append(items, "-"+strings.TrimPrefix(item, "-"))
+	}
+	for _, item := range items {
 		name, hidden := strings.CutPrefix(item, "-")
 		name, path, borrowed := strings.Cut(name, "=")
 		if name = SanitiseField(name); name == "" {

@@ -204,3 +204,33 @@ func FuzzBorrow(f *testing.F) {
 		}
 	})
 }
+
+func TestGraphSourcesAreThereAndHidden(t *testing.T) {
+	got, faults := borrowed(t, "web;Totals", "share", `graph_title Share
+graph_sources total=db;sql:load.load own
+part.label part
+part.cdef part,total,/
+own.label own
+`)
+	want := `part "part" GAUGE LINE1 cdef=part,total,/ <- web;Totals:share.part
+own "own" GAUGE LINE1 hidden <- web;Totals:share.own
+total "total" GAUGE LINE1 hidden <- db;sql:load.load
+`
+	if got != want || len(faults) > 0 {
+		t.Errorf("got:\n%swant:\n%sfaults %v", got, want, faults)
+	}
+}
+
+func TestAGraphSaysHowLargeItIsAndWhetherSumsAreWanted(t *testing.T) {
+	f := func(text string, width, height int, sums bool) {
+		t.Helper()
+		g := munin.ParseConfig("g", []byte("graph_title g\n"+text+"a.label a\n")).Graphs[0]
+		if w, h := g.Size(); w != width || h != height || g.Sums() != sums {
+			t.Errorf("%q: %d × %d, sums %v", text, w, h, g.Sums())
+		}
+	}
+	f("", 400, 175, false)
+	f("graph_width 600\ngraph_height 400\ngraph_sums yes\n", 600, 400, true)
+	f("graph_width 1e9\ngraph_height 99999999\ngraph_sums 1\n", 400, 2000, true)
+	f("graph_width -5\ngraph_height 3\ngraph_sums perhaps\n", 400, 100, false)
+}

@@ -177,7 +177,7 @@ const DefaultUnknownLimit = 3
 
 // Base is 1024 where graph_args say so, else 1000. As in rrdtool, letters after the number say nothing.
 func (g *Graph) Base() int {
-	args := strings.Fields(g.Args)
+	args := strings.Fields(g.AllArgs())
 	for i, arg := range args {
 		value, joined := strings.CutPrefix(arg, "--base=")
 		if !joined && (arg == "--base" || arg == "-b") && i+1 < len(args) {
@@ -188,6 +188,33 @@ func (g *Graph) Base() int {
 		}
 	}
 	return 1000
+}
+
+// AllArgs is graph_args with graph_args_after, which goes after everything.
+func (g *Graph) AllArgs() string {
+	if after := g.Extra["graph_args_after"]; after != "" {
+		return strings.TrimSpace(g.Args + " " + after)
+	}
+	return g.Args
+}
+
+// Sums says whether the graph asks to be drawn by what its rates add up to in an hour and in a day as well: graph_sums.
+func (g *Graph) Sums() bool {
+	yes, err := ParseBool(g.Extra["graph_sums"])
+	return err == nil && yes
+}
+
+// Size is how large the plugin wants the plot, in pixels: graph_width and graph_height, 400 by 175 where it does not say,
+// within 100 to 2000.
+func (g *Graph) Size() (width, height int) {
+	size := func(name string, usual int) int {
+		n, err := strconv.Atoi(strings.TrimSpace(g.Extra[name]))
+		if err != nil || n < 1 {
+			return usual
+		}
+		return min(max(n, 100), 2000)
+	}
+	return size("graph_width", 400), size("graph_height", 175)
 }
 
 // Unit is the y label with ${graph_period} expanded.

@@ -61,7 +61,10 @@ type GraphPage struct {
 	Empty    bool
 	Stale    *Moment
 	Compares []RangeLink
-	From, To string // of the form for any range
+	Sums     []RangeLink // none where the graph is not to be shown by sums
+	Sum      string      // "hour" or "day"
+	Height   int         // of the big picture in pixels
+	From, To string      // of the form for any range
 	Compare  string
 	Changes  []ChangeRow
 	Can      bool
@@ -88,6 +91,7 @@ type view struct {
 	from, to string // as asked for
 	span     munin.Range
 	compare  string // "day", "week", "year"; empty: nothing
+	sum      sum    // what rates are added up by
 	model    *chart.Model
 	changes  []ChangeRow
 }
@@ -103,8 +107,14 @@ func (s *Server) view(r *http.Request, graph string, most int) (*view, error) {
 		return nil, &noGraphError{host: h, graph: graph, url: f.hostURL(h.ID), err: err}
 	}
 	v.url = f.graphURL(h.ID, v.graph.Name)
+	if v.sum, err = sumBy(r.FormValue("sum")); err != nil {
+		return nil, err
+	}
 	if v.from == "" && v.to == "" {
 		v.from, v.to = periodsFor(h, f.now)[0].From, "now"
+		if v.sum.by > 0 {
+			v.from = v.sum.from
+		}
 	}
 	if v.span, err = munin.ParseRange(v.from, v.to, f.now); err != nil {
 		return nil, &badRequestError{err}
@@ -180,6 +190,8 @@ func (s *Server) model(r *http.Request, v *view, span munin.Range, most int) (*c
 			return nil, &badRequestError{fmt.Errorf("step %q gives more than %d rows: ask for a shorter range or a longer step", clip(text, 40), maxRows)}
 		}
 		step = asked
+	} else if v.sum.by > 0 {
+		step = max(v.sum.by, chart.StepFor(span, v.sum.by, maxRows))
 	}
 	sources := make([]munin.Source, 0, len(v.graph.Fields))
 	for i := range v.graph.Fields {
@@ -191,7 +203,7 @@ func (s *Server) model(r *http.Request, v *view, span munin.Range, most int) (*c
 	}
 	return chart.New(chart.Request{
 		Host: v.host.ID.Name(), Graph: &v.graph, Series: series, Range: span, Interval: interval,
-		Location: v.fleet.now.Location(), Now: v.fleet.now,
+		Location: v.fleet.now.Location(), Now: v.fleet.now, Sum: v.sum.by,
 	}), nil
 }
 
@@ -239,9 +251,10 @@ func (s *Server) graph(w http.ResponseWriter, r *http.Request, name string) erro
 	if page.Views, err = s.viewLinks(r.Context()); err != nil {
 		return err
 	}
+	page.Height = asHigh(g, bigHeight)
 	page.Big = Shot{
-		Src: f.pictureURL(v.url, v.from, orNow(v.to), bigWidth, bigHeight, v.host.LastAnswer) + v.comparing("&"), Alt: v.model.Describe(),
-		Width: bigWidth, Height: bigHeight, Eager: true,
+		Src: f.pictureURL(v.url, v.from, orNow(v.to), bigWidth, asHigh(g, bigHeight), v.host.LastAnswer) + v.more(), Alt: v.model.Describe(),
+		Width: bigWidth, Height: asHigh(g, bigHeight), Eager: true,
 	}
 	page.Data = v.address(".json", v.from, orNow(v.to)) + "&live=1"
 	page.addLinks(v, f.now)
@@ -249,9 +262,10 @@ func (s *Server) graph(w http.ResponseWriter, r *http.Request, name string) erro
 	card := f.card(v.host, g, row.Problems, shown[:4])
 	page.Shots, page.Problems, page.Stale = card.Shots, card.Problems, card.Stale
 	for i := range page.Shots {
-		page.Shots[i].Width, page.Shots[i].Height = shotWidth, shotHeight
-		page.Shots[i].Src = f.pictureURL(v.url, shown[i].From, "now", shotWidth, shotHeight, v.host.LastAnswer)
+		page.Shots[i].Width, page.Shots[i].Height = shotWidth, asHigh(g, shotHeight)
+		page.Shots[i].Src = f.pictureURL(v.url, shown[i].From, "now", shotWidth, asHigh(g, shotHeight), v.host.LastAnswer)
 	}
+	page.addSums(v)
 	page.addFields(v, row.Problems)
 	for i := range graphs {
 		if !graphs[i].Hidden && parentOf(graphs[i].Name, graphs) == g.Name {
@@ -311,10 +325,10 @@ func (p *GraphPage) addLinks(v *view, now time.Time) {
 	p.Files = append(p.Files, RangeLink{
 		Text: "permanent link", Title: "To these very times, whenever it is opened", URL: v.address("", seconds(v.span.From), seconds(v.span.To)),
 	})
-	p.Compares = append(p.Compares, RangeLink{Text: "nothing", URL: rangeURL(v.url, v.from, orNow(v.to)), Current: v.compare == ""})
+	p.Compares = append(p.Compares, RangeLink{Text: "nothing", URL: rangeURL(v.url, v.from, orNow(v.to)) + v.sum.address(), Current: v.compare == ""})
 	for _, c := range comparisons() {
 		p.Compares = append(p.Compares, RangeLink{
-			Text: c.text, Title: c.label, URL: rangeURL(v.url, v.from, orNow(v.to)) + "&compare=" + c.name, Current: v.compare == c.name,
+			Text: c.text, Title: c.label, URL: rangeURL(v.url, v.from, orNow(v.to)) + v.sum.address() + "&compare=" + c.name, Current: v.compare == c.name,
 		})
 	}
 }
@@ -325,14 +339,16 @@ func (v *view) address(format, from, to string) string {
 	if format != "" {
 		target = withFormat(target, format)
 	}
-	return rangeURL(target, from, to) + v.comparing("&")
+	return rangeURL(target, from, to) + v.more()
 }
 
-func (v *view) comparing(before string) string {
-	if v.compare == "" {
-		return ""
+// more is what an address of this graph says besides the range.
+func (v *view) more() string {
+	text := v.sum.address()
+	if v.compare != "" {
+		text += "&compare=" + v.compare
 	}
-	return before + "compare=" + v.compare
+	return text
 }
 
 // clamp keeps links within what ParseTime reads.

@@ -57,12 +57,16 @@ func (s *Server) oldAddress(r *http.Request, parts []string) string {
 	case format == ".html":
 		return f.graphURL(host, graph)
 	}
+	if g, err := s.opts.Catalog.Graph(r.Context(), host, graph); err == nil {
+		picture.fit(r, &g)
+	}
 	return picture.address(f.graphURL(host, graph))
 }
 
 // oldPicture is what the name of one of Munin's pictures asks for.
 type oldPicture struct {
 	format, from, to string
+	sum              sum // of "cpu-week-sum.png"
 	width, height    int
 }
 
@@ -72,7 +76,7 @@ const (
 	muninAcross, muninUpright = 97, 58
 )
 
-// parseOldPicture reads "cpu-week" and "cpu-pinpoint=1600000000,1600100000", and the sizes that Munin's CGI takes.
+// parseOldPicture reads "cpu-week", "cpu-week-sum" and "cpu-pinpoint=1600000000,1600100000", and the sizes that Munin's CGI takes.
 func parseOldPicture(name, format string, r *http.Request) (graph string, p oldPicture, ok bool) {
 	switch format {
 	case ".png", ".pngx2", ".svg", ".csv", ".json":
@@ -84,9 +88,29 @@ func parseOldPicture(name, format string, r *http.Request) (graph string, p oldP
 		graph = before
 		p.from, p.to, ok = strings.Cut(span, ",")
 	} else {
+		name, summed := strings.CutSuffix(name, "-sum")
 		graph, p.from = cutPeriod(name)
 		ok = p.from != ""
+		for _, s := range sums() {
+			if summed && s.from == p.from {
+				p.sum = s
+			}
+		}
+		ok = ok && summed == (p.sum.by > 0)
 	}
+	p.size(r)
+	return graph, p, ok && graph != ""
+}
+
+// fit makes the picture as large as its graph wants it, where the address does not say how large.
+func (p *oldPicture) fit(r *http.Request, g *munin.Graph) {
+	width, height := g.Size()
+	p.width, p.height = width+muninAcross, height+muninUpright
+	p.size(r)
+}
+
+// size reads the sizes that Munin's CGI takes.
+func (p *oldPicture) size(r *http.Request) {
 	size := func(name string, around, low, high int, target *int) {
 		if n, err := strconv.Atoi(r.FormValue(name)); err == nil && n > 0 {
 			*target = min(max(min(n, high)+around, low), high)
@@ -94,11 +118,10 @@ func parseOldPicture(name, format string, r *http.Request) (graph string, p oldP
 	}
 	size("size_x", muninAcross, chart.MinWidth, chart.MaxWidth, &p.width)
 	size("size_y", muninUpright, chart.MinHeight, chart.MaxHeight, &p.height)
-	return graph, p, ok && graph != ""
 }
 
 func (p *oldPicture) address(graphURL string) string {
-	address := rangeURL(withFormat(graphURL, p.format), p.from, p.to)
+	address := rangeURL(withFormat(graphURL, p.format), p.from, p.to) + p.sum.address()
 	if p.format == ".csv" || p.format == ".json" {
 		return address
 	}

@@ -99,12 +99,13 @@ func (s *Server) svg(w http.ResponseWriter, r *http.Request, name string) error 
 	if err != nil {
 		return err
 	}
+	v.ownSize(r, &p)
 	w.Header().Set("Content-Security-Policy", picturePolicy)
 	return s.send(w, r, v, "image/svg+xml", v.model.SVG(p))
 }
 
-// Picture is the graph of a host over its last day (less, while it is not known for long) as a PNG of 640 × 260 pixels and a
-// legend, in light colours, for whoever hands pictures on by other ways than the pages. It asks nobody who may see it.
+// Picture is the graph of a host over its last day (less, while it is not known for long) as a PNG of 640 × 260 pixels (or as
+// the graph asks for) and a legend, in light colours, for whoever hands pictures on by other ways than the pages. It asks nobody who may see it.
 func (s *Server) Picture(ctx context.Context, host munin.HostID, graph string) ([]byte, error) {
 	ctx = access.With(ctx, access.Person{Role: munin.Viewer})
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
@@ -117,6 +118,7 @@ func (s *Server) Picture(ctx context.Context, host munin.HostID, graph string) (
 	if err != nil {
 		return nil, err
 	}
+	v.ownSize(r, &p)
 	body, err := s.painter.PNG(v.model, p)
 	if err != nil {
 		return nil, fmt.Errorf("draw %s of %s: %w", graph, host, err)
@@ -135,6 +137,7 @@ func (s *Server) png(w http.ResponseWriter, r *http.Request, name string, scale 
 	if err != nil {
 		return err
 	}
+	v.ownSize(r, &p)
 	body, err := s.painter.PNG(v.model, p)
 	if err != nil {
 		return fmt.Errorf("draw %s: %w", name, err)

@@ -379,6 +379,9 @@ func TestMuninsAddressesLeadHere(t *testing.T) {
 	f("/munin-cgi/munin-cgi-graph/office/files.example.com/cpu-pinpoint=1700000000,1700100000.png?size_x=800&size_y=400",
 		"/h/files.example.com/cpu.png?from=1700000000&to=1700100000&w=897&h=458")
 	f("/munin-cgi/munin-cgi-graph/office/files.example.com/cpu-day.png?size_x=99999&size_y=-1", "/h/files.example.com/cpu.png?from=now-30h&to=now&w=4000&h=233")
+	f("/office/files.example.com/if_eth0-week-sum.png", "/h/files.example.com/if_eth0.png?from=now-8d&to=now&sum=hour&w=497&h=233")
+	f("/office/files.example.com/if_eth0-year-sum.png", "/h/files.example.com/if_eth0.png?from=now-400d&to=now&sum=day&w=497&h=233")
+	open(t, s, "/office/files.example.com/cpu-day-sum.png", http.StatusNotFound)
 	f("/office/files.example.com/cpu.html", "/h/files.example.com/cpu")
 	f("/shop/web1.example.com/index.html", "/h/shop;web1.example.com")
 	open(t, s, "/office/nosuch/cpu-week.png", http.StatusNotFound)

@@ -158,7 +158,7 @@ func unsetGraph(g *munin.Graph) map[string]bool {
 		"graph_printf": g.Printf == "", "graph_category": g.Category == "other" || g.Category == "",
 		"graph_period": g.Period == "second", "graph_scale": !g.NoScale,
 	}
-	for _, name := range []string{"graph_width", "graph_height"} {
+	for _, name := range []string{"graph_width", "graph_height", "graph_sums", "graph_future", "graph_args_after"} {
 		unset[name] = g.Extra[name] == ""
 	}
 	for name := range g.Origin {

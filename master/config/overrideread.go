@@ -39,7 +39,7 @@ func levelsSection() overrideSection {
 func graphAttrs() []string {
 	return []string{
 		"graph_title", "graph_vlabel", "graph_category", "graph_info", "graph_args", "graph_order", "graph_period", "graph_scale",
-		"graph_printf", "graph_total", "graph_width", "graph_height", "graph", "update_rate",
+		"graph_printf", "graph_total", "graph_width", "graph_height", "graph_sums", "graph_future", "graph_args_after", "graph", "update_rate",
 	}
 }
 
@@ -47,7 +47,7 @@ func graphAttrs() []string {
 func levelAttrs() []string {
 	return []string{
 		"warning", "critical", "unknown_limit", "min", "max", "label", "type", "draw", "colour", "info", "extinfo",
-		"line", "cdef", "negative", "graph",
+		"line", "cdef", "negative", "graph", "trend", "predict", "ceiling",
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// Attributes are the words that may begin a line about a graph, and those that may stand after the dot in one about a field.
+func Attributes() (graph, field []string) { return graphAttributes(), fieldAttributes() }
+
 // graphAttributes are the words that may begin a line about a graph.
 func graphAttributes() []string {
 	return []string{
@@ -18,7 +21,7 @@ func graphAttributes() []string {
 // fieldAttributes are the words that may stand after the dot in a line about a field.
 func fieldAttributes() []string {
 	return []string{
-		"cdef", "colour", "critical", "draw", "extinfo", "graph", "graph_data_size", "info", "label", "line", "max", "min",
+		"cdef", "ceiling", "colour", "critical", "draw", "extinfo", "graph", "graph_data_size", "info", "label", "line", "max", "min",
 		"negative", "oldname", "onlynullcdef", "predict", "process", "skipdraw", "stack", "sum", "trend", "type",
 		"unknown_limit", "update_rate", "value", "warning",
 	}

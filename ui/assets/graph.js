@@ -73,7 +73,7 @@ function tickLabel(ticks) {
 
 // complete puts functions where the server wrote their names, and the data into columns.
 function complete(option) {
-  const functions = { '@x': tickLabel(data.x_ticks), '@y': tickLabel(data.y_ticks), '@tooltip': tooltip };
+  const functions = { '@x': tickLabel(data.x_ticks), '@y': tickLabel(data.y_ticks), '@right': tickLabel(data.right_ticks ?? []), '@tooltip': tooltip };
   const walk = (node) => {
     for (const key of Object.keys(node)) {
       if (key === 'formatter' && Object.hasOwn(functions, node[key])) node[key] = functions[node[key]];
@@ -96,7 +96,7 @@ async function draw() {
   const url = new URL(box.dataset.src, location.href);
   const size = box.getBoundingClientRect();
   url.searchParams.set('w', String(Math.min(Math.max(Math.round(size.width), 200), 4000)));
-  url.searchParams.set('h', String(box.classList.contains('live') ? Math.max(Math.round(size.height), 80) : 340));
+  url.searchParams.set('h', String(box.classList.contains('live') ? Math.max(Math.round(size.height), 80) : Number(box.dataset.height) || 340));
   url.searchParams.set('theme', document.documentElement.dataset.theme || (dark.matches ? 'dark' : 'light'));
   const [answer, echarts] = await Promise.all([fetch(url), import('./echarts.min.js')]);
   if (!answer.ok) throw new Error('status ' + answer.status);
@@ -117,6 +117,7 @@ function begin(box, echarts) {
   box.dataset.keep = '1';
   box.replaceChildren();
   box.classList.add('live');
+  if (box.dataset.height !== '340') box.style.height = box.dataset.height + 'px'; // graph_height
   chart = echarts.init(box, null, { renderer: 'canvas' });
   selectable(box);
 }

@@ -18,7 +18,20 @@ type limits struct {
 	hasExponent bool
 	label       string // --vertical-label
 	title       string
+	format      *printf // --left-axis-format
+	right       rightAxis
+	rules       []Rule // HRULE:value#colour:label
 }
+
+// rightAxis is a second axis with the same grid lines: --right-axis and its kin.
+type rightAxis struct {
+	scale, shift float64 // of the left axis' values; scale 0: there is none
+	label        string
+	format       *printf
+}
+
+// at is what stands at the right of a value of the left axis.
+func (a *rightAxis) at(v float64) float64 { return v*a.scale + a.shift }
 
 // option is one of the options of rrdtool graph.
 type option struct {
@@ -54,6 +67,10 @@ func options() map[string]option {
 		"units-exponent":    value('X', (*limits).setExponent),
 		"vertical-label":    value('v', func(l *limits, text string) { l.label = text }),
 		"title":             value('t', func(l *limits, text string) { l.title = text }),
+		"right-axis":        value(0, (*limits).setRightAxis),
+		"right-axis-label":  value(0, func(l *limits, text string) { l.right.label = text }),
+		"right-axis-format": value(0, func(l *limits, text string) { setFormat(&l.right.format, text) }),
+		"left-axis-format":  value(0, func(l *limits, text string) { setFormat(&l.format, text) }),
 	}
 	for name, short := range map[string]byte{
 		"alt-y-grid": 'Y', "no-gridfit": 'N', "slope-mode": 'E', "no-legend": 'g', "force-rules-legend": 'F', "only-graph": 'j',
@@ -65,8 +82,7 @@ func options() map[string]option {
 	for name, short := range map[string]byte{
 		"base": 'b', "units-length": 'L', "units": 0, "width": 'w', "height": 'h', "start": 's', "end": 'e', "step": 'S',
 		"x-grid": 'x', "y-grid": 'y', "font": 'n', "color": 'c', "zoom": 'm', "imginfo": 'f', "imgformat": 'a', "watermark": 'W',
-		"tabwidth": 'T', "right-axis": 0, "right-axis-label": 0, "right-axis-format": 0, "left-axis-format": 0,
-		"left-axis-formatter": 0, "right-axis-formatter": 0, "week-fmt": 0, "border": 0, "grid-dash": 0, "daemon": 'd',
+		"tabwidth": 'T', "left-axis-formatter": 0, "right-axis-formatter": 0, "week-fmt": 0, "border": 0, "grid-dash": 0, "daemon": 'd',
 		"font-render-mode": 'R', "font-smoothing-threshold": 'B', "graph-render-mode": 'G', "legend-position": 0,
 		"legend-direction": 0, "add-jsontime": 0,
 	} {
@@ -75,8 +91,8 @@ func options() map[string]option {
 	return table
 }
 
-// parseLimits reads graph_args: the options that shape the y axis; all others are passed over. Long names may be cut
-// short, as getopt allows.
+// parseLimits reads graph_args: the options that shape the y axes, and horizontal lines; all others are passed over. Long
+// names may be cut short, as getopt allows.
 func parseLimits(args string) limits {
 	var l limits
 	words := splitWords(args)
@@ -84,6 +100,9 @@ func parseLimits(args string) limits {
 	for i := 0; i < len(words); i++ {
 		opt, value, joined := find(table, words[i])
 		if opt == nil {
+			if rule, ok := parseRule(words[i]); ok && len(l.rules) < maxRules {
+				l.rules = append(l.rules, rule)
+			}
 			continue
 		}
 		if opt.value && !joined && i+1 < len(words) {
@@ -168,4 +187,30 @@ func (l *limits) setExponent(text string) {
 	if n, err := strconv.Atoi(text); err == nil && n >= -18 && n <= 18 && n%3 == 0 {
 		l.exponent, l.hasExponent = n, true
 	}
+}
+
+// setRightAxis reads "scale:shift".
+func (l *limits) setRightAxis(text string) {
+	first, second, ok := strings.Cut(text, ":")
+	scale, err := strconv.ParseFloat(first, 64)
+	shift, err2 := strconv.ParseFloat(second, 64)
+	if ok && err == nil && err2 == nil && known(scale) && known(shift) && scale != 0 && math.Abs(scale) <= 1e15 && math.Abs(shift) <= 1e30 {
+		l.right.scale, l.right.shift = scale, shift
+	}
+}
+
+func setFormat(target **printf, text string) {
+	if f, ok := parsePrintf(text); ok {
+		*target = f
+	}
+}
+
+// parseRule reads "HRULE:value#colour:label".
+func parseRule(word string) (Rule, bool) {
+	rest, ok := strings.CutPrefix(word, "HRULE:")
+	if !ok {
+		return Rule{}, false
+	}
+	value, rest, _ := strings.Cut(rest, "#")
+	return parseLine(value + ":" + rest)
 }

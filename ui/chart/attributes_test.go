@@ -156,3 +156,107 @@ func TestACdefThatLooksBackHasItsNewestValue(t *testing.T) {
 	near(t, "an earlier field counts after its cdef", m.Curves[1].Values[2], 12)
 	near(t, "a later field counts before its cdef", m.Curves[2].Values[2], 6)
 }
+
+func TestARightAxisHasItsOwnNumbersAtTheSameHeights(t *testing.T) {
+	f := func(args, want string) {
+		t.Helper()
+		m := model(t, "graph_title t\ngraph_args "+args+"\na.label a\n", series("a", 0, 100))
+		scale := m.YScale(90)
+		var got []string
+		for i, tick := range scale.Right {
+			if tick.Value != scale.Ticks[i].Value {
+				t.Errorf("%s: label %d stands at %v, the left one at %v", args, i, tick.Value, scale.Ticks[i].Value)
+			}
+			got = append(got, tick.Label)
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s: right labels are %q, want %q", args, text, want)
+		}
+		option := m.Live(chart.Picture{Width: 600, Height: 136}).Option
+		axes, ok := option["yAxis"].([]map[string]any)
+		if !ok || (len(axes) == 2) != (want != "") {
+			t.Errorf("%s: the options have the axes %v", args, option["yAxis"])
+		}
+		if svg := string(m.SVG(chart.Picture{Width: 400, Height: 120, Bare: true})); want != "" && strings.Count(svg, "text-anchor=\"end\"") < len(scale.Ticks)+2 {
+			t.Errorf("%s: the small picture has no labels at the right:\n%s", args, svg)
+		}
+	}
+	f("--right-axis 2:0", "0 100 200")
+	f("--right-axis 0.1:-5", "-5 0 5")
+	f("--right-axis -1:100", "100 50 0")
+	f("--right-axis 1.8:32", "32 122 212")
+	f("--right-axis 0.25:0.5", "0.5 13.0 25.5")
+	f("--right-axis 1000:0", "0 50k 100k")
+	f("--right-axis 1:0 --right-axis-format %.2lf°", "0.00° 50.00° 100.00°")
+	f("--right-axis 0:5", "")
+	f("--right-axis inf:5", "")
+	f("--right-axis 1", "")
+	f("--right-axis-label only", "")
+}
+
+func TestTheLeftAxisHasItsFormat(t *testing.T) {
+	scale := model(t, "graph_title t\ngraph_args --left-axis-format %.1lf%%\na.label a\n", series("a", 0, 100)).YScale(90)
+	if scale.Ticks[1].Label != "50.0%" {
+		t.Errorf("labels are %v", scale.Ticks)
+	}
+}
+
+func TestColoursMayBeClear(t *testing.T) {
+	m := model(t, "graph_title t\na.label a\na.draw AREA\na.colour 11223380\nb.label b\nb.colour 11223300\nc.label c\nc.line 5:ff000033\n",
+		series("a", 1, 9), series("b", 1, 9), series("c", 1, 9))
+	near(t, "half clear", m.Curves[0].Colour.Clear, 1-128/255.0)
+	near(t, "all clear", m.Curves[1].Colour.Clear, 1)
+	near(t, "a clear line", m.Rules[0].Colour.Clear, 0.8)
+	svg := string(m.SVG(chart.Picture{Width: 400, Height: 120, Bare: true}))
+	if !strings.Contains(svg, `fill="#112233" class="f2" fill-opacity="0.502"`) || strings.Count(svg, "#112233") != 1 || !strings.Contains(svg, `stroke-opacity="0.2"`) {
+		t.Errorf("the picture is\n%s", svg)
+	}
+}
+
+func TestArgsThatComeAfterWinAndMayHoldLines(t *testing.T) {
+	m := model(t, "graph_title t\ngraph_args --base 1000 -l 0 HRULE:40#ff0000:full\ngraph_args_after -r -u 50 -l 10\na.label a\n", series("a", 20, 30))
+	if s := m.YScale(90); s.Low != 10 || s.High != 50 {
+		t.Errorf("the scale is %v to %v", s.Low, s.High)
+	}
+	if len(m.Rules) != 1 || m.Rules[0].Value != 40 || m.Rules[0].Label != "full" || m.Rules[0].Colour.Light != "#ff0000" {
+		t.Errorf("lines are %+v", m.Rules)
+	}
+	var many strings.Builder
+	for range 100 {
+		many.WriteString(" HRULE:1#ff0000")
+	}
+	if m := model(t, "graph_title t\ngraph_args"+many.String()+"\na.label a\n", series("a", 1)); len(m.Rules) > 6 {
+		t.Errorf("%d lines", len(m.Rules))
+	}
+}
+
+func TestSumsAreWhatRatesAddUpToInAnHourOrADay(t *testing.T) {
+	text := "graph_title Mail\ngraph_vlabel mails per ${graph_period}\ngraph_period minute\ngraph_args -l 0 -u 60\na.label a\na.type DERIVE\na.warning 3\na.cdef a,2,*\nb.label b\n"
+	hours := series("a", 1, 2, 3)
+	hours.Step = time.Hour
+	gauge := series("b", 7, 7, 7)
+	gauge.Step = time.Hour
+	sums := func(text string, by time.Duration) *chart.Model {
+		return chart.New(chart.Request{
+			Graph: parse(t, text), Series: []munin.Series{hours, gauge}, Range: munin.Range{From: start, To: start.Add(3 * time.Hour)},
+			Interval: step, Now: start.Add(3 * time.Hour), Sum: by,
+		})
+	}
+	m := sums(text, time.Hour)
+	near(t, "two of an hour", m.Curves[0].Values[1], 2*2*3600)
+	near(t, "a gauge", m.Curves[1].Values[1], 7)
+	near(t, "all of three hours", m.Curves[0].Figures.Total, 2*(1+2+3)*3600)
+	near(t, "the level", m.Rules[0].Value, 3*2*3600)
+	if s := m.YScale(100); m.Title != "Mail, sums by the hour" || m.Unit != "mails per hour" || s.High < 2*3*3600 {
+		t.Errorf("title %q, unit %q, scale to %v", m.Title, m.Unit, s.High)
+	}
+	for _, c := range []struct{ text, want string }{
+		{"graph_title t\na.label a\n", "per day"},
+		{"graph_title t\ngraph_vlabel bytes/s\na.label a\n", "bytes/s, summed by the day"},
+		{"graph_title t\ngraph_vlabel_sum_year litres a day\na.label a\n", "litres a day"},
+	} {
+		if m := sums(c.text, 24*time.Hour); m.Unit != c.want {
+			t.Errorf("the unit is %q, want %q", m.Unit, c.want)
+		}
+	}
+}

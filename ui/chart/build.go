@@ -58,7 +58,7 @@ func newBuilder(req Request) *builder {
 		shown: make(map[string]*columns),
 		model: &Model{
 			Host: req.Host, Title: g.Title, Unit: g.Unit(), Base: g.Base(), Range: req.Range,
-			limits: parseLimits(g.Args), location: req.Location, now: req.Now,
+			limits: parseLimits(g.AllArgs()), location: req.Location, now: req.Now,
 		},
 	}
 	b.name()
@@ -86,6 +86,7 @@ func (b *builder) name() {
 	if m.Unit == "" {
 		m.Unit = m.limits.label
 	}
+	b.nameSum()
 	if g.NoScale {
 		m.Base = 0
 	}
@@ -246,7 +247,7 @@ func (b *builder) scaled(name string) *columns {
 	}
 	factor := 1.0
 	if f, ok := b.req.Graph.Field(name); ok && f.Type.IsRate() {
-		factor = b.req.Graph.PeriodFactor()
+		factor = b.periodFactor()
 	}
 	cols := &columns{
 		avg: make([]float64, b.buckets), low: make([]float64, b.buckets), high: make([]float64, b.buckets),

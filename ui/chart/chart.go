@@ -22,6 +22,7 @@ type Request struct {
 	Series   []munin.Series
 	Range    munin.Range    // the visible time
 	Interval time.Duration  // between two samples of this graph; 0 when it is not known
+	Sum      time.Duration  // rates are shown as what they add up to in this time, an hour or a day; 0: by graph_period
 	Location *time.Location // of the time axis; nil is UTC
 	Now      time.Time
 }

@@ -12,6 +12,16 @@ import (
 // Colour is what is drawn on a light and on a dark page, as "#rrggbb".
 type Colour struct {
 	Light, Dark string
+	// Clear is how much of what lies behind is seen, from 0, nothing, to 1: only that.
+	Clear float64
+}
+
+// opacity is that of a shape which has the given one in a colour that is not clear.
+func (c Colour) opacity(usual float64) float64 {
+	if c.Clear > 0 {
+		return 1 - c.Clear
+	}
+	return usual
 }
 
 // Theme is the page that a picture is drawn for.
@@ -57,22 +67,22 @@ func levelColour(level munin.Level) Colour {
 // neighbours differ in lightness, and each has a pair for dark pages.
 func palette() []Colour {
 	return []Colour{
-		{"#0072b2", "#3f9fe0"},
-		{"#e69f00", "#e6aa3c"},
-		{"#009e73", "#2fbf93"},
-		{"#7cc4ee", "#8fd0f5"},
-		{"#cc79a7", "#dd94bc"},
-		{"#d55e00", "#e97c3c"},
-		{"#7058a8", "#a58bd6"},
-		{"#a3a03a", "#bcba5e"},
-		{"#332288", "#8d83e0"},
-		{"#44aa99", "#6fcdbd"},
-		{"#882255", "#cb6492"},
-		{"#7f7f7f", "#a5a5a5"},
-		{"#8c5a2b", "#c08f5e"},
-		{"#b9d36c", "#cbe285"},
-		{"#005f5f", "#3aa0a0"},
-		{"#e9a3c9", "#f0bcd8"},
+		{Light: "#0072b2", Dark: "#3f9fe0"},
+		{Light: "#e69f00", Dark: "#e6aa3c"},
+		{Light: "#009e73", Dark: "#2fbf93"},
+		{Light: "#7cc4ee", Dark: "#8fd0f5"},
+		{Light: "#cc79a7", Dark: "#dd94bc"},
+		{Light: "#d55e00", Dark: "#e97c3c"},
+		{Light: "#7058a8", Dark: "#a58bd6"},
+		{Light: "#a3a03a", Dark: "#bcba5e"},
+		{Light: "#332288", Dark: "#8d83e0"},
+		{Light: "#44aa99", Dark: "#6fcdbd"},
+		{Light: "#882255", Dark: "#cb6492"},
+		{Light: "#7f7f7f", Dark: "#a5a5a5"},
+		{Light: "#8c5a2b", Dark: "#c08f5e"},
+		{Light: "#b9d36c", Dark: "#cbe285"},
+		{Light: "#005f5f", Dark: "#3aa0a0"},
+		{Light: "#e9a3c9", Dark: "#f0bcd8"},
 	}
 }
 
@@ -86,13 +96,17 @@ func fieldColour(own string, index int) Colour {
 		}
 	}
 	own = strings.TrimPrefix(own, "#")
+	seeThrough := 0.0
 	if len(own) == 8 {
+		if alpha, err := strconv.ParseUint(own[6:], 16, 8); err == nil {
+			seeThrough = 1 - float64(alpha)/255
+		}
 		own = own[:6]
 	}
 	if len(own) == 6 {
 		if rgb, err := strconv.ParseUint(own, 16, 32); err == nil {
 			light := fmt.Sprintf("#%06x", rgb)
-			return Colour{Light: light, Dark: lighten(uint32(rgb))}
+			return Colour{Light: light, Dark: lighten(uint32(rgb)), Clear: seeThrough}
 		}
 	}
 	return colours[index%len(colours)]

@@ -5,6 +5,12 @@ import (
 	"time"
 )
 
+// How opaque areas are in colours that are not clear themselves.
+const (
+	areaOpacity  = 0.45
+	stackOpacity = 0.85
+)
+
 func tenths(v float64) int { return int(math.Round(v * 10)) }
 
 // lineWidth is how wide a line is drawn in pixels.
@@ -20,16 +26,21 @@ func (c *Curve) dashed() bool { return c.Derived || c.Past }
 
 // curve draws the band, the area and the line of one field.
 func (d *sketch) curve(c *Curve) {
+	if c.Colour.Clear >= 1 { // it only holds others up
+		return
+	}
 	if c.High != nil {
-		d.area(c.High, c.Low, c.Colour, 0.22)
+		d.area(c.High, c.Low, c.Colour, 0.22*c.Colour.opacity(1))
 	}
 	switch {
 	case c.Past:
 		d.line(c)
 	case c.Shape == Area && c.Stack > 0:
-		d.area(c.Top, c.Bottom, c.Colour, 0.85)
+		d.area(c.Top, c.Bottom, c.Colour, c.Colour.opacity(stackOpacity))
+	case c.Shape == Area && c.Colour.Clear > 0: // as clear as the plugin wants it, without an edge
+		d.area(c.Top, c.Bottom, c.Colour, c.Colour.opacity(1))
 	case c.Shape == Area:
-		d.area(c.Top, c.Bottom, c.Colour, 0.45)
+		d.area(c.Top, c.Bottom, c.Colour, areaOpacity)
 		d.line(c)
 	default:
 		d.line(c)
@@ -75,7 +86,10 @@ func (d *sketch) line(c *Curve) {
 		paths = append(paths, path)
 	})
 	if paths != nil {
-		d.scene.add(Item{Kind: Stroke, Colour: c.Colour, Width: lineWidth(c), Clipped: true, Dashed: c.dashed(), Paths: paths})
+		d.scene.add(Item{
+			Kind: Stroke, Colour: c.Colour, Opacity: c.Colour.opacity(0), Width: lineWidth(c), Clipped: true, Dashed: c.dashed(),
+			Paths: paths,
+		})
 	}
 }
 

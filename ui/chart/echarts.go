@@ -13,7 +13,7 @@ import (
 // "__f__" or "</script>" become code. Here all labels stay JSON strings from end to end.
 type Live struct {
 	// Option is the ECharts option without data. Functions are named by tokens: "@x" and "@y" write axis
-	// labels, "@tooltip" what stands under the cursor.
+	// labels, "@right" those of a second axis, "@tooltip" what stands under the cursor.
 	Option map[string]any `json:"option"`
 	Title  string         `json:"title"`
 	Unit   string         `json:"unit"`
@@ -28,8 +28,10 @@ type Live struct {
 	Columns map[string]Column `json:"columns"`
 	XTicks  []LiveTick        `json:"x_ticks"`
 	YTicks  []LiveTick        `json:"y_ticks"`
-	Zones   []Zone            `json:"zones"`
-	Empty   bool              `json:"empty"`
+	// RightTicks are the labels of a second axis, by its own values.
+	RightTicks []LiveTick `json:"right_ticks,omitempty"`
+	Zones      []Zone     `json:"zones"`
+	Empty      bool       `json:"empty"`
 }
 
 // LiveTick is a label at a value of an axis; on the time axis the value is in milliseconds since 1970.
@@ -90,6 +92,11 @@ func (m *Model) Live(p Picture) *Live {
 	for _, t := range scale.Ticks {
 		live.YTicks = append(live.YTicks, LiveTick(t))
 	}
+	if right := &m.limits.right; !scale.Log || right.shift == 0 {
+		for _, t := range scale.Right {
+			live.RightTicks = append(live.RightTicks, LiveTick{right.at(t.Value), t.Label})
+		}
+	}
 	for _, t := range TimeTicks(m.Range, m.location, float64(p.Width)-70, 11) {
 		live.XTicks = append(live.XTicks, LiveTick{float64(t.At.UnixMilli()), t.Label})
 	}
@@ -141,7 +148,7 @@ func (m *Model) option(live *Live, scale Scale, theme Theme) map[string]any {
 		m.addSeries(line, live, i, theme)
 	}
 	line.Validate()
-	line.Accept(&completer{model: m, live: live, theme: theme, log: scale.Log, zero: scale.Low < 0 && scale.High > 0})
+	line.Accept(&completer{model: m, live: live, theme: theme, scale: scale})
 	return line.JSON()
 }
 
@@ -159,7 +166,7 @@ func (m *Model) addSeries(line *charts.Line, live *Live, i int, theme Theme) {
 		invisible := charts.WithLineStyleOpts(opts.LineStyle{Opacity: opts.Float(0)})
 		line.AddSeries("", nil, series("low"+n, "band"+n, colour), invisible)
 		line.AddSeries("", nil, series("band"+n, "band"+n, colour), invisible,
-			charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(0.22)}))
+			charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(float32(0.22 * c.Colour.opacity(1)))}))
 	}
 	column := make(Column, len(c.Values))
 	for j, v := range c.Values {
@@ -176,13 +183,16 @@ func (m *Model) addSeries(line *charts.Line, live *Live, i int, theme Theme) {
 	width := lineWidth(c)
 	options := []charts.SeriesOpts{series("c"+n, stack, colour)}
 	if c.Shape == Area {
-		opacity := float32(0.45)
+		opacity := c.Colour.opacity(areaOpacity)
 		if c.Stack > 0 {
-			width, opacity = 1, 0.85
+			width, opacity = 1, c.Colour.opacity(stackOpacity)
 		}
-		options = append(options, charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(opacity)}))
+		options = append(options, charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(float32(opacity))}))
 	}
 	style := opts.LineStyle{Color: colour, Width: float32(width)}
+	if c.Colour.Clear > 0 {
+		style.Opacity = opts.Float(float32(c.Colour.opacity(1)))
+	}
 	if c.Past || c.Derived {
 		style.Type = "dashed"
 	}

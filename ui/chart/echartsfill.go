@@ -13,8 +13,7 @@ type completer struct {
 	model *Model
 	live  *Live
 	theme Theme
-	log   bool
-	zero  bool // curves lie on both sides of zero
+	scale Scale
 }
 
 // VisitTooltipOpt makes the tooltip text drawn on the canvas: an HTML one would break the content security
@@ -37,10 +36,18 @@ func (c *completer) Visit(option map[string]any) {
 	option["series"] = c.series(option["series"])
 	option["xAxis"] = c.axis(option["xAxis"], tickValues(c.live.XTicks))
 	yTicks := tickValues(c.live.YTicks)
-	if c.log {
+	if c.scale.Log {
 		yTicks = nil // ECharts finds the powers of ten itself
 	}
-	option["yAxis"] = c.axis(option["yAxis"], yTicks)
+	axes := c.axis(option["yAxis"], yTicks)
+	if len(axes) > 0 && len(c.live.RightTicks) > 0 {
+		axes = append(axes, c.rightAxis(axes[0]))
+		if grids := generic(option["grid"]); len(grids) > 0 {
+			grids[0]["right"] = "58"
+			option["grid"] = grids
+		}
+	}
+	option["yAxis"] = axes
 }
 
 // generic turns typed options into maps and lists that can be added to.
@@ -54,6 +61,20 @@ func generic(typed any) []map[string]any {
 		return nil
 	}
 	return out
+}
+
+// rightAxis is the second axis: as the first, with its own numbers at the same heights.
+func (c *completer) rightAxis(left map[string]any) map[string]any {
+	right := &c.model.limits.right
+	low, high := right.at(c.scale.Low), right.at(c.scale.High)
+	ticks := tickValues(c.live.RightTicks)
+	return map[string]any{
+		"type": left["type"], "position": "right", "min": min(low, high), "max": max(low, high), "inverse": low > high,
+		"name": cut(right.label, 40), "nameLocation": "middle", "nameGap": 44,
+		"axisLabel": map[string]any{"color": mutedColour().In(c.theme), "fontSize": 11, "formatter": "@right", "customValues": ticks},
+		"axisLine":  map[string]any{"show": false}, "axisTick": map[string]any{"show": false}, "splitLine": map[string]any{"show": false},
+		"axisPointer": map[string]any{"label": map[string]any{"show": false}},
+	}
 }
 
 // axis takes the ticks from us, so that they are the same as in the server's picture: ECharts would choose
@@ -105,7 +126,7 @@ func (c *completer) series(typed any) []map[string]any {
 // markLines are the levels, and zero where curves lie on both sides of it.
 func (c *completer) markLines() []map[string]any {
 	lines := make([]map[string]any, 0, len(c.model.Rules)+1)
-	if c.zero {
+	if c.scale.Low < 0 && c.scale.High > 0 {
 		lines = append(lines, map[string]any{
 			"yAxis":     0,
 			"lineStyle": map[string]any{"color": mutedColour().In(c.theme), "type": "solid", "width": 1},

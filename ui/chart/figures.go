@@ -12,7 +12,7 @@ import (
 func (b *builder) figures(c *columns, f *munin.Field) Figures {
 	out := c.figures()
 	if f.Type.IsRate() && b.counts() {
-		out.Total = c.total(b.model.Step.Seconds() / b.req.Graph.PeriodFactor())
+		out.Total = c.total(b.model.Step.Seconds() / b.periodFactor())
 	}
 	return out
 }
@@ -20,7 +20,7 @@ func (b *builder) figures(c *columns, f *munin.Field) Figures {
 // counts says whether the unit is something per time, so that its sum over time means something: 3 GB, not 3 G%.
 func (b *builder) counts() bool {
 	unit := strings.ToLower(b.model.Unit)
-	if strings.Contains(b.req.Graph.VLabel, "${graph_period}") {
+	if b.req.Sum > 0 || strings.Contains(b.req.Graph.VLabel, "${graph_period}") {
 		return true
 	}
 	return slices.ContainsFunc([]string{"/s", "/ s", "per s", "/m", "/ m", "per m", "/h", "/ h", "per h", "bps"},

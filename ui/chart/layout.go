@@ -108,7 +108,7 @@ func (d *sketch) place() {
 		d.titleSize = titleFont
 		top += 20
 	}
-	if d.unit = m.Unit != "" && !low; d.unit {
+	if d.unit = (m.Unit != "" || m.limits.right.label != "" && m.limits.right.scale != 0) && !low; d.unit {
 		top += 12
 	}
 	s.Plot.Y, s.Plot.H = top, s.Height-top-bottom
@@ -124,6 +124,7 @@ func (d *sketch) place() {
 		if len(m.Curves) > maxLegend {
 			rows++
 		}
+		s.Plot.W -= d.rightRoom()
 		d.legendTop = s.Height + 8
 		d.footer = d.legendTop + legendLine*float64(rows+1) + 15
 		s.Height = d.footer + 8
@@ -148,8 +149,12 @@ func (d *sketch) heading() {
 		})
 	}
 	if d.unit {
+		right := fit(oneLine(m.limits.right.label), tickFont, s.Width/2-8)
+		if m.limits.right.scale != 0 && right != "" {
+			s.write(Item{Text: right, Size: tickFont, Colour: mutedColour(), Anchor: Right, X: s.Width - 4, Y: s.Plot.Y - 8})
+		}
 		s.write(Item{
-			Text: fit(oneLine(m.Unit), tickFont, s.Width-16), Size: tickFont, Colour: mutedColour(), X: 4, Y: s.Plot.Y - 8,
+			Text: fit(oneLine(m.Unit), tickFont, s.Width-16-textWidth(right, tickFont)), Size: tickFont, Colour: mutedColour(), X: 4, Y: s.Plot.Y - 8,
 		})
 	}
 }
@@ -165,6 +170,7 @@ func (d *sketch) grid() {
 			Text: fit(t.Label, tickFont, plot.X-5), Size: tickFont, Colour: mutedColour(), Anchor: Right, X: plot.X - 5, Y: y + 3,
 		})
 	}
+	d.rightLabels()
 	for _, t := range TimeTicks(d.model.Range, d.model.location, plot.W, tickFont) {
 		x := math.Round(plot.X+d.xOf(t.At)) + 0.5
 		line := straight(x, plot.Y, x, plot.Y+plot.H+3)
@@ -183,6 +189,31 @@ func (d *sketch) grid() {
 	}
 }
 
+// rightRoom is how much wider the labels of a right axis make the margin of a picture that stands by itself.
+func (d *sketch) rightRoom() float64 {
+	widest := 0.0
+	for _, t := range d.scale.Right {
+		widest = math.Max(widest, textWidth(t.Label, tickFont))
+	}
+	return math.Ceil(math.Min(widest, d.scene.Width/4))
+}
+
+// rightLabels writes the labels of a right axis: outside the plot, or within it where pictures under each other share a
+// time axis.
+func (d *sketch) rightLabels() {
+	s, plot := d.scene, d.scene.Plot
+	for _, t := range d.scale.Right {
+		it := Item{
+			Text: fit(t.Label, tickFont, s.Width/4), Size: tickFont, Colour: mutedColour(), X: plot.X + plot.W + 5,
+			Y: math.Round(plot.Y+d.yOf(t.Value)) + 3.5,
+		}
+		if d.pic.Bare {
+			it.X, it.Anchor, it.Halo = plot.X+plot.W-2, Right, true
+		}
+		s.offer(it)
+	}
+}
+
 func (d *sketch) axes() {
 	s, plot := d.scene, d.scene.Plot
 	bottom := math.Round(plot.Y+plot.H) + 0.5
@@ -197,12 +228,13 @@ func (d *sketch) axes() {
 func (d *sketch) rules() {
 	s, plot := d.scene, d.scene.Plot
 	for _, rule := range d.model.Rules {
-		if at := d.scale.At(rule.Value); at < 0 || at > 1 {
+		if at := d.scale.At(rule.Value); at < 0 || at > 1 || rule.Colour.Clear >= 1 {
 			continue
 		}
 		y := math.Round(plot.Y+d.yOf(rule.Value)) + 0.5
 		s.add(Item{
-			Kind: Stroke, Colour: rule.Colour, Width: 1, Dashed: true, Paths: [][]Point{straight(plot.X, y, plot.X+plot.W, y)},
+			Kind: Stroke, Colour: rule.Colour, Opacity: rule.Colour.opacity(0), Width: 1, Dashed: true,
+			Paths: [][]Point{straight(plot.X, y, plot.X+plot.W, y)},
 		})
 		if plot.W < 150 {
 			continue
@@ -323,12 +355,16 @@ func (d *sketch) legend() {
 
 // swatch shows a curve's colour, as a box for an area and as a line for a line.
 func (d *sketch) swatch(c *Curve, y float64) {
-	if c.Shape == Area {
-		d.scene.fill(Box{8, y - 8, 10, 9}, c.Colour, 0, false)
+	opacity := c.Colour.opacity(0)
+	switch {
+	case c.Colour.Clear >= 1:
+		return
+	case c.Shape == Area:
+		d.scene.fill(Box{8, y - 8, 10, 9}, c.Colour, opacity, false)
 		return
 	}
 	d.scene.add(Item{
-		Kind: Stroke, Colour: c.Colour, Width: math.Max(lineWidth(c), 2), Dashed: c.dashed(),
+		Kind: Stroke, Colour: c.Colour, Opacity: opacity, Width: math.Max(lineWidth(c), 2), Dashed: c.dashed(),
 		Paths: [][]Point{straight(7, y-3.5, 19, y-3.5)},
 	})
 }

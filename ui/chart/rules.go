@@ -11,6 +11,7 @@ import (
 // addRules makes the horizontal lines. A level means a single field's value, so it is drawn only for curves
 // that begin at zero; it is scaled as the curve is.
 func (b *builder) addRules() {
+	b.model.Rules = append(b.model.Rules, b.model.limits.rules...)
 	var levels []Rule
 	for i := range b.model.Curves {
 		c := &b.model.Curves[i]
@@ -69,7 +70,7 @@ func (b *builder) levels(f *munin.Field, level munin.Level, bounds munin.Bounds,
 // asDrawn does to a level what is done to the values of its field. A cdef over other fields has no one answer.
 func (b *builder) asDrawn(f *munin.Field, v float64) (float64, bool) {
 	if f.Type.IsRate() {
-		v *= b.req.Graph.PeriodFactor()
+		v *= b.periodFactor()
 	}
 	if f.CDEF == "" {
 		return v, known(v)

@@ -18,6 +18,8 @@ type Scale struct {
 	Log       bool
 	Interval  float64 // between two ticks; 0 on a logarithmic axis
 	Ticks     []Tick
+	// Right are the labels of a second axis at the right, at the same values of the left one; nil where there is none.
+	Right []Tick
 }
 
 // YScale chooses range and ticks for a plot of the given height in pixels: round numbers in the graph's own
@@ -49,7 +51,52 @@ func (m *Model) YScale(height float64) Scale {
 		s.Ticks = append(s.Ticks, Tick{Value: n * step})
 	}
 	m.labelTicks(s.Ticks, step)
+	m.labelRight(&s)
 	return s
+}
+
+// labelRight makes the labels of the right axis, one for each of the left.
+func (m *Model) labelRight(s *Scale) {
+	axis := &m.limits.right
+	if axis.scale == 0 {
+		return
+	}
+	values := make([]Tick, len(s.Ticks))
+	for i, t := range s.Ticks {
+		values[i].Value = axis.at(t.Value)
+	}
+	switch step := s.Interval * math.Abs(axis.scale); {
+	case step > 0:
+		m.label(values, fineness(values, step), axis.format)
+	default:
+		for i := range values {
+			values[i].Label = m.labelOne(values[i].Value, axis.format)
+		}
+	}
+	for i := range values {
+		s.Right = append(s.Right, Tick{Value: s.Ticks[i].Value, Label: values[i].Label})
+	}
+}
+
+// fineness is the largest power of ten, at most step and at least a thousandth of it, of which all labels are multiples.
+func fineness(ticks []Tick, step float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(step)))
+	for range 3 {
+		if !slices.ContainsFunc(ticks, func(t Tick) bool { return math.Abs(t.Value/unit-math.Round(t.Value/unit)) > 1e-6 }) {
+			break
+		}
+		unit /= 10
+	}
+	return unit
+}
+
+// labelOne writes a label with a prefix of its own.
+func (m *Model) labelOne(v float64, format *printf) string {
+	if format != nil {
+		return format.format(v, m.Base)
+	}
+	scale, prefix := m.prefixFor(math.Abs(v))
+	return strconv.FormatFloat(v/scale, 'g', 4, 64) + prefix
 }
 
 // nearness is which part of the largest value the smallest may be for an axis of lines to begin at zero.
@@ -163,8 +210,18 @@ func niceStep(rough float64, base int) float64 {
 	return 10 * size * unit
 }
 
-// labelTicks writes all labels of an axis with one prefix and as many decimals as the step needs.
-func (m *Model) labelTicks(ticks []Tick, step float64) {
+// labelTicks writes the labels of the left axis.
+func (m *Model) labelTicks(ticks []Tick, step float64) { m.label(ticks, step, m.limits.format) }
+
+// label writes all labels of an axis in the format that graph_args say, else with one prefix and as many decimals as the
+// step needs.
+func (m *Model) label(ticks []Tick, step float64, format *printf) {
+	if format != nil {
+		for i := range ticks {
+			ticks[i].Label = format.format(ticks[i].Value, m.Base)
+		}
+		return
+	}
 	largest := 0.0
 	for _, t := range ticks {
 		largest = math.Max(largest, math.Abs(t.Value))
@@ -269,9 +326,9 @@ func (m *Model) logScale(s Scale, positive float64) Scale {
 	}
 	s.Low, s.High = values[0], values[len(values)-1]
 	for _, v := range values {
-		scale, prefix := m.prefixFor(v)
-		s.Ticks = append(s.Ticks, Tick{Value: v, Label: strconv.FormatFloat(v/scale, 'g', 4, 64) + prefix})
+		s.Ticks = append(s.Ticks, Tick{Value: v, Label: m.labelOne(v, m.limits.format)})
 	}
+	m.labelRight(&s)
 	return s
 }
 

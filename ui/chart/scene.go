@@ -47,7 +47,7 @@ const (
 type Item struct {
 	Kind   ItemKind
 	Colour Colour
-	// Opacity of a fill; 0 is 1, fully opaque.
+	// Opacity of a fill or a stroke; 0 is 1, fully opaque.
 	Opacity float64
 	// Clipped paths count from the plot's top left and end at its edges.
 	Clipped bool

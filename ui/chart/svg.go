@@ -100,11 +100,7 @@ func (d *svgPen) shape(it *Item) {
 	if it.Kind == Fill {
 		d.paint("fill", it.Colour)
 		d.class('f', it.Colour, true)
-		if it.Opacity > 0 {
-			d.b = append(d.b, ` fill-opacity="`...)
-			d.b = strconv.AppendFloat(d.b, it.Opacity, 'g', 3, 64)
-			d.b = append(d.b, '"')
-		}
+		d.opacity("fill", it.Opacity)
 		d.endShape(it)
 		return
 	}
@@ -115,10 +111,22 @@ func (d *svgPen) shape(it *Item) {
 	}
 	d.paint("stroke", it.Colour)
 	d.class('s', it.Colour, true)
+	d.opacity("stroke", it.Opacity)
 	if it.Dashed {
 		d.b = append(d.b, ` stroke-dasharray="5 3"`...)
 	}
 	d.endShape(it)
+}
+
+func (d *svgPen) opacity(of string, v float64) {
+	if v <= 0 || v >= 1 {
+		return
+	}
+	d.b = append(d.b, ' ')
+	d.b = append(d.b, of...)
+	d.b = append(d.b, `-opacity="`...)
+	d.b = strconv.AppendFloat(d.b, v, 'g', 3, 64)
+	d.b = append(d.b, '"')
 }
 
 func (d *svgPen) endShape(it *Item) {

@@ -47,6 +47,8 @@ func pictures(tb testing.TB) map[string]*chart.Model {
 		"alone":      model(tb, two("b.draw AREA\n"), series("a", unknown, 5, unknown), series("b", unknown, 3, unknown)),
 		"empty":      model(tb, two(""), series("a", unknown, unknown), series("b", unknown, unknown)),
 		"noscale":    model(tb, two("graph_scale no\n"), series("a", 1500, 2500, 1200), series("b", 10, 20, 30)),
+		"clear":      model(tb, two("a.draw AREA\na.colour ffffff00\nb.draw STACK\nb.colour 00884480\nc.label line\nc.colour cc00cc40\n"), a, b, series("c", 1, 9, 3)),
+		"right":      model(tb, two("graph_args --right-axis 0.5:20 --right-axis-label °C\n"), a, b),
 		"outofrange": model(tb, two("graph_args -r -u 5\n"), series("a", 1e300, -1e300, 3), series("b", 1, math.Inf(1), 2)),
 	}
 }

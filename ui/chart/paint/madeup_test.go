@@ -51,6 +51,10 @@ func madeUpPlugins() map[string]string {
 		"percent":    "graph_title CPU\ngraph_vlabel %\ngraph_args -r --upper-limit 300 -l 0\n" + three + "a.draw AREA\nb.draw STACK\nc.draw STACK\n",
 		"dashes":     "graph_title Made up\ngraph_vlabel x\ngraph_args --vertical-label 'y and z' -l 0 --units=si\na.label a\n",
 		"nofields20": manyFields(20),
+		"clear":      f(three + "a.draw AREA\na.colour ff00ff80\nb.draw STACK\nb.colour 00aa8800\nc.colour 12345640\n"),
+		"rightaxis":  f("graph_args -l 0 --right-axis 1.8:32 --right-axis-label Fahrenheit --right-axis-format %.0lf\na.label a\na.max 60\n"),
+		"argsafter":  f("graph_args -l 0 -u 30\ngraph_args_after --rigid --upper-limit 50\na.label a\na.max 45\n"),
+		"wide":       f("graph_width 600\ngraph_height 300\ngraph_sums yes\na.label a\na.type DERIVE\na.min 0\n"),
 	}
 }
 

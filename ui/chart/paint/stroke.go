@@ -11,7 +11,7 @@ import (
 // stroke draws the lines of an item.
 func (c *canvas) stroke(it *chart.Item) {
 	limit, origin := c.bounds(it)
-	colour := c.colour(it.Colour, 0)
+	colour := c.colour(it.Colour, it.Opacity)
 	width := it.Width * c.scale
 	var shapes [][]dot
 	for _, path := range it.Paths {
