@@ -45,7 +45,7 @@ func (p *program) check(ctx context.Context, host string) error {
 		}
 		return errors.New(plural(len(problems), "error", "errors") + " in the configuration")
 	}
-	set, bad := rules.Load(conf.Rules, conf.Elsewhere)
+	set, bad := rules.Load(conf.Rules)
 	if wrong := append(checkAccess(conf), bad...); len(wrong) > 0 {
 		for _, err := range wrong {
 			fmt.Fprintln(p.stderr, err)

@@ -12,7 +12,6 @@ import (
 	"corbie/munin"
 	"corbie/storage/catalog"
 	"corbie/storage/rules"
-	"corbie/storage/series"
 )
 
 // rulesFile is where the state of the alerts of rules is kept, in the folder of alerts.
@@ -20,7 +19,7 @@ const rulesFile = "rules.json"
 
 // loadRules reads the files of rules that the configuration names.
 func loadRules(conf *config.Config) (*rules.Set, error) {
-	set, wrong := rules.Load(conf.Rules, conf.Elsewhere)
+	set, wrong := rules.Load(conf.Rules)
 	return set, errors.Join(wrong...)
 }
 
@@ -31,12 +30,8 @@ func (a *app) newRules(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	var record func(context.Context, []series.Computed) error
-	if a.samples.embedded != nil {
-		record = a.samples.embedded.Record
-	}
 	a.rules, err = rules.New(rules.Options{
-		Query: a.prom.Instant, Record: record, Tell: a.tellRules, Host: a.hostOfLabels, File: filepath.Join(dir, alertsFolder, rulesFile),
+		Query: a.prom.Instant, Ready: a.samples.upToDate, Record: a.samples.Record, Tell: a.tellRules, Host: a.hostOfLabels, File: filepath.Join(dir, alertsFolder, rulesFile),
 		Every: min(a.conf.Interval, time.Minute), Settle: 2 * a.conf.Interval, URL: a.pageURL(), Logger: a.log,
 	})
 	if err != nil {

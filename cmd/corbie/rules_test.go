@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -10,6 +13,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"corbie/munin"
+	"corbie/storage/remote"
+	"corbie/storage/storagetest/engine"
 )
 
 const queueRules = `groups:
@@ -43,6 +51,34 @@ func appendFile(t *testing.T, path, text string) {
 func TestARuleTellsOneNoticeAndOneRecoveryThoughTheMasterIsKilledInBetween(t *testing.T) {
 	t.Parallel()
 	w := rulesWatch(t)
+	master := w.ruleFires(t)
+	w.settled(t, 1)
+	w.ruleEnds(t, master)
+	w.settled(t, 2)
+}
+
+func TestARuleTellsOnceWithSamplesInAnEngine(t *testing.T) {
+	t.Parallel()
+	for kind, start := range map[string]func(testing.TB) *engine.Engine{"prometheus": engine.Prometheus, "victoriametrics": engine.VictoriaMetrics} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			e, w := start(t), rulesWatch(t)
+			appendFile(t, w.conf, fmt.Sprintf("storage: remote\nremote: {engine: %s, url: '%s', labels: {site: north}}\n", kind, e.URL))
+			w.ruleEnds(t, w.ruleFires(t))
+			e.Flush(t)
+			if found := e.Query(t, `count by (site, host) (host:queue:double)`); !strings.Contains(found, `"host":"web1","site":"north"`) {
+				t.Errorf("the engine does not have what the rule recorded: %s", found)
+			}
+			if found := e.Query(t, `max_over_time(ALERTS{alertstate="firing"}[10m])`); !strings.Contains(found, `"QueueLong"`) {
+				t.Errorf("the engine does not have the series ALERTS: %s", found)
+			}
+		})
+	}
+}
+
+// ruleFires lets the alert of the rule begin, and restarts the master with kill -9.
+func (w *watch) ruleFires(t *testing.T) *process {
+	t.Helper()
 	master := startMaster(t, w.data, w.conf)
 	w.set(t, "30")
 	w.told(t, 1)
@@ -57,14 +93,16 @@ func TestARuleTellsOneNoticeAndOneRecoveryThoughTheMasterIsKilledInBetween(t *te
 	}
 	w.noted(t, 1)
 	master.kill()
+	return startMaster(t, w.data, w.conf)
+}
 
-	master = startMaster(t, w.data, w.conf)
-	w.settled(t, 1)
+// ruleEnds lets the alert end that ruleFires began, while the master is away, and looks at both notices.
+func (w *watch) ruleEnds(t *testing.T, master *process) {
+	t.Helper()
 	master.kill()
 	w.set(t, "10")
 	startMaster(t, w.data, w.conf)
 	w.told(t, 2)
-	w.settled(t, 2)
 	mails, hooks := w.mail.received(), w.hook.received()
 	if hooks[0] != "firing" || hooks[1] != "resolved" {
 		t.Errorf("webhook statuses %v, want firing and resolved", hooks)
@@ -132,6 +170,48 @@ func TestWhatARuleRecordsIsThereForQueriesAndNotForGraphs(t *testing.T) {
 	}
 }
 
+func TestRulesWaitWhileTheEngineLacksSamples(t *testing.T) {
+	t.Parallel()
+	w := rulesWatch(t)
+	e := engine.Prometheus(t)
+	// It can be asked, and takes nothing.
+	appendFile(t, w.conf, fmt.Sprintf("storage: remote\nremote: {engine: prometheus, write_url: 'http://%s', read_url: '%s'}\n", freeAddress(t), e.URL))
+	queued := func(at time.Time) {
+		t.Helper()
+		store, err := remote.Open(w.data, remote.Options{Target: remote.Target{Engine: remote.Prometheus, Write: e.URL, Read: e.URL}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reading := munin.Reading{ID: munin.SeriesID{Host: "web;web1", Graph: "queue", Field: "queue"}, Point: munin.Point{T: at.UnixMilli(), V: 30}}
+		if err := errors.Join(store.Append(t.Context(), []munin.Reading{reading}), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queued(time.Now())
+	backdate(t, w.data, time.Now().Add(-2*time.Minute))
+	master := startMaster(t, w.data, w.conf)
+	if line := master.waitFor(t, "a rule cannot be evaluated; what it said before stays"); !strings.Contains(line, "samples of more than 1m0s wait for it") {
+		t.Errorf("the log says: %s", line)
+	}
+	_, data := master.ask(t, http.MethodGet, "/api/v1/rules", nil)
+	if !strings.Contains(string(data), "rules are evaluated again when it has them") {
+		t.Errorf("/api/v1/rules does not say why nothing is judged: %s", data)
+	}
+}
+
+// backdate changes the time of writing of the only record in the queue of a data folder.
+func backdate(t *testing.T, data string, at time.Time) {
+	t.Helper()
+	const written = 12 // where the time is in a record
+	files, err := filepath.Glob(filepath.Join(data, "queue", "*.queue"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	text := mustRead(t, files[0])
+	binary.LittleEndian.PutUint64(text[written:], uint64(at.UnixMilli()))
+	writeFile(t, files[0], string(text), 0o600)
+}
+
 func TestABadFileOfRulesChangesNothingUntilItIsMended(t *testing.T) {
 	t.Parallel()
 	w := rulesWatch(t)
@@ -184,8 +264,8 @@ func TestCheckNamesFileAndLineOfWhatIsWrongWithRules(t *testing.T) {
 		t.Errorf("check says %q", out)
 	}
 	writeFile(t, conf, "rules: rules.yml\nstorage: remote\nremote: {engine: prometheus, url: 'http://127.0.0.1:1'}\n", 0o644)
-	if _, talk, code := corbie(t, "check", conf); code != exitFailed || !strings.Contains(talk, "give recording rules to the engine itself") {
-		t.Errorf("exit %d: %s", code, talk)
+	if out := mustCorbie(t, "check", conf); !strings.Contains(out, ", 2 rules") {
+		t.Errorf("with an engine check says %q", out)
 	}
 	writeFile(t, conf, "rules: nowhere.yml\n", 0o644)
 	if _, talk, code := corbie(t, "check", conf); code != exitFailed || !strings.Contains(talk, "corbie.yml:1: rules: there is no file") {

@@ -114,6 +114,33 @@ func (s *samples) Append(ctx context.Context, readings []munin.Reading) error {
 	return err
 }
 
+// Record stores what rules computed. As with Append, it does not matter to the rule whether the engine gets its copy.
+func (s *samples) Record(ctx context.Context, values []series.Computed) error {
+	if s.embedded == nil {
+		return s.remote.Record(ctx, values)
+	}
+	err := s.embedded.Record(ctx, values)
+	if err == nil && s.remote != nil {
+		_ = s.remote.Record(ctx, values) // see Append
+	}
+	return err
+}
+
+// longestWait is how long the oldest sample may wait for the engine while rules are evaluated.
+const longestWait = time.Minute
+
+// upToDate says why rules cannot be judged by what the engine has: much of it waits here.
+func (s *samples) upToDate() error {
+	if s.embedded != nil {
+		return nil
+	}
+	if state := s.remote.State(); !state.Waiting.IsZero() && time.Since(state.Waiting) > longestWait {
+		// It says no numbers: the log has one line of it, not one for each evaluation.
+		return fmt.Errorf("%w: samples of more than %s wait for it; rules are evaluated again when it has them", munin.ErrAway, longestWait)
+	}
+	return nil
+}
+
 // Rename says which names belong together from now on.
 func (s *samples) Rename(names *munin.Renames) {
 	if s.embedded != nil {

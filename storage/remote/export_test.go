@@ -21,3 +21,11 @@ func ReadAnswer(open func() io.Reader) {
 		_ = read(open(), visit) // an error is as good as an answer here
 	}
 }
+
+// ComputedLabels are the labels that are left of those of a computed value after the way through the queue.
+func ComputedLabels(l labels.Labels) labels.Labels { return labelsOf(computedID(l)) }
+
+// QueuedLabels are those of whatever a field of the queue holds.
+func QueuedLabels(field string) labels.Labels {
+	return labelsOf(munin.SeriesID{Host: computedHost, Field: field})
+}

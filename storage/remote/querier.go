@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -17,8 +18,13 @@ import (
 // Querier reads samples by their labels, as PromQL does, between two times in Unix milliseconds, both inclusive. The labels that the
 // configuration puts on each series are asked for, so that a master sees its own.
 func (s *Store) Querier(mint, maxt int64) (series.Querier, error) {
-	return &querier{store: s, mint: mint, maxt: maxt}, nil
+	// PromQL may ask from the beginning to the end of time, which not every engine takes.
+	maxt = min(maxt, time.Now().Add(farAhead).UnixMilli())
+	return &querier{store: s, mint: max(mint, 0), maxt: maxt}, nil
 }
+
+// farAhead is more than any sample may be ahead.
+const farAhead = 24 * time.Hour
 
 type querier struct {
 	store      *Store
@@ -28,21 +34,34 @@ type querier struct {
 // Close has nothing to do.
 func (q *querier) Close() error { return nil }
 
-// Select reads the samples of the series that fit.
+// Select reads the samples of the series that fit, with what is so new that the engine may not have it: a question for the last minutes must not find
+// a series missing of which there is a value.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	from, to := q.mint, q.maxt
 	if hints != nil {
 		from, to = max(from, hints.Start), min(to, hints.End)
 	}
+	matchers = q.own(matchers)
+	if hints != nil && hints.Func == "series" {
+		return series.SetOf(q.store.client.series(ctx, matchers, from, to))
+	}
 	var list []series.Labelled
-	err := q.store.client.read(ctx, q.own(matchers), from, to, func(l labels.Labels, points []munin.Point) error {
-		if id, ok := series.IDOf(q.store.own(l)); ok {
-			points = join(points, within(q.store.recent.of(id), from, to))
-		}
-		list = append(list, series.Labelled{Labels: l, Points: points})
+	seen := make(map[munin.SeriesID]bool)
+	err := q.store.client.read(ctx, matchers, from, to, func(l labels.Labels, points []munin.Point) error {
+		id := q.store.idOf(l)
+		seen[id] = true
+		list = append(list, series.Labelled{Labels: l, Points: join(points, within(q.store.recent.of(id), from, to))})
 		return nil
 	})
-	return series.SetOf(list, err)
+	if err != nil {
+		return series.SetOf(nil, err)
+	}
+	q.store.recent.matching(askedBy(matchers), q.store.labels, func(id munin.SeriesID, points []munin.Point) {
+		if points = within(points, from, to); !seen[id] && len(points) > 0 {
+			list = append(list, series.Labelled{Labels: withExternal(labelsOf(id), q.store.labels), Points: points})
+		}
+	})
+	return series.SetOf(list, nil)
 }
 
 // own adds the master's own labels to what is asked for.
@@ -74,8 +93,28 @@ func cut(list []string, hints *storage.LabelHints) []string {
 	return list
 }
 
+// series asks which series there are, without their samples.
+func (c *client) series(ctx context.Context, matchers []*labels.Matcher, from, to int64) ([]series.Labelled, error) {
+	var found []map[string]string
+	if err := c.data(ctx, "/api/v1/series", matchers, from, to, &found); err != nil {
+		return nil, err
+	}
+	out := make([]series.Labelled, len(found))
+	for i, one := range found {
+		out[i].Labels = labels.FromMap(one)
+	}
+	return out, nil
+}
+
 // list asks for texts: label names, the values of a label.
 func (c *client) list(ctx context.Context, path string, matchers []*labels.Matcher, from, to int64) ([]string, error) {
+	var out []string
+	err := c.data(ctx, path, matchers, from, to, &out)
+	return out, err
+}
+
+// data asks for what is known of series in a range of time, and puts the answer into "into".
+func (c *client) data(ctx context.Context, path string, matchers []*labels.Matcher, from, to int64, into any) error {
 	query := url.Values{"start": {seconds(from)}, "end": {seconds(to)}}
 	if len(matchers) > 0 {
 		query.Set("match[]", selector(matchers))
@@ -84,14 +123,14 @@ func (c *client) list(ctx context.Context, path string, matchers []*labels.Match
 	defer cancel()
 	body, err := c.get(ctx, path, query)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer body.Close()
-	var answer struct {
-		Data []string `json:"data"`
-	}
+	answer := struct {
+		Data any `json:"data"`
+	}{into}
 	if err := json.NewDecoder(body).Decode(&answer); err != nil {
-		return nil, cutOff(err)
+		return cutOff(err)
 	}
-	return answer.Data, nil
+	return nil
 }

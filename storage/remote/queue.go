@@ -463,6 +463,31 @@ func (q *queue) backlog() (samples, bytes, lost int64) {
 	return samples, bytes, q.lost
 }
 
+// waiting is when the oldest record that was not sent was written; zero when there is none.
+func (q *queue) waiting() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.segments {
+		at := int64(0)
+		if s.number == q.at.segment {
+			at = q.at.offset
+		}
+		if s.number < q.at.segment || at >= s.bytes {
+			continue
+		}
+		f, err := os.Open(q.path(s.number))
+		if err != nil {
+			return time.UnixMilli(s.newest)
+		}
+		h, err := readHeader(f, at)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return time.UnixMilli(s.newest) // the damage is met when it is sent
+		}
+		return time.UnixMilli(h.written)
+	}
+	return time.Time{}
+}
+
 func (q *queue) close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -56,6 +56,7 @@ type Options struct {
 // State is how sending goes.
 type State struct {
 	Queued, QueuedBytes int64     // samples and bytes that wait
+	Waiting             time.Time // since when the oldest of them does; zero when none waits
 	Sent                int64     // samples that the engine took since the start
 	Lost                int64     // samples that were dropped because the queue was full, too old or damaged
 	FailingSince        time.Time // zero while the engine takes samples
@@ -106,7 +107,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: opts, log: opts.Logger, client: c, labels: labels.FromMap(opts.Labels),
-		recent: &recent{all: make(map[munin.SeriesID]pair)}, rejects: series.NewRejects(opts.Logger),
+		recent: &recent{all: make(map[string]map[member]pair)}, rejects: series.NewRejects(opts.Logger),
 	}
 	s.Elsewhere = storage.NewElsewhere(s.scan)
 	s.memory = storage.NewElsewhere(s.scanMemory)
@@ -181,19 +182,23 @@ func (s *Store) Append(ctx context.Context, readings []munin.Reading) error {
 		}
 		good = append(good, r)
 	}
-	good = s.consistent(good)
+	if err := s.keep(s.consistent(good), now); err != nil {
+		return fmt.Errorf("store samples: %w", err)
+	}
+	return nil
+}
+
+// keep queues what was found good, and remembers it.
+func (s *Store) keep(good []munin.Reading, now time.Time) error {
 	if len(good) == 0 {
 		return nil
 	}
 	err := s.queue.add(good, now)
 	s.note(err, len(good))
-	if err != nil {
-		return fmt.Errorf("store samples: %w", err)
-	}
-	if !s.opts.Copy {
+	if err == nil && !s.opts.Copy {
 		s.recent.add(good)
 	}
-	return nil
+	return err
 }
 
 // consistent leaves out what contradicts a sample that came a moment ago; what is older only the engine knows.
@@ -246,5 +251,6 @@ func (s *Store) State() State {
 	out := s.writer.state
 	s.writer.mu.Unlock()
 	out.Queued, out.QueuedBytes, out.Lost = s.queue.backlog()
+	out.Waiting = s.queue.waiting()
 	return out
 }

@@ -127,7 +127,7 @@ func (w *writer) send(ctx context.Context, chunk []munin.Reading) error {
 		return err
 	}
 	if len(chunk) == 1 {
-		w.rejects.Add(chunk[0], Refused+": "+series.Reason(cmp.Or(status.text, http.StatusText(status.status))))
+		w.rejects.Add(told(chunk[0]), Refused+": "+series.Reason(cmp.Or(status.text, http.StatusText(status.status))))
 		w.succeeded(0)
 		return nil
 	}
@@ -212,9 +212,8 @@ func (w *writer) settle(version int) {
 }
 
 // labels are what a series is called in the engine.
-
 func (w *writer) labels(id munin.SeriesID) labels.Labels {
-	return withExternal(series.LabelsOf(id), w.external)
+	return withExternal(labelsOf(id), w.external)
 }
 
 func withExternal(own, external labels.Labels) labels.Labels {

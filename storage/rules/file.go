@@ -66,8 +66,7 @@ type rule struct {
 }
 
 // Load reads files of rules in Prometheus' format and lists what is wrong with them, as "FILE:LINE: text". The set counts only when nothing is.
-// With remote, samples are kept by an engine, where rules cannot record.
-func Load(files []string, remote bool) (*Set, []error) {
+func Load(files []string) (*Set, []error) {
 	set, wrong := &Set{}, []error(nil)
 	for _, path := range files {
 		text, err := readFile(path)
@@ -75,7 +74,7 @@ func Load(files []string, remote bool) (*Set, []error) {
 			wrong = append(wrong, err)
 			continue
 		}
-		groups, problems := Parse(path, text, remote)
+		groups, problems := Parse(path, text)
 		wrong = append(wrong, problems...)
 		if len(problems) == 0 {
 			set.groups = append(set.groups, groups.groups...)
@@ -116,7 +115,7 @@ func (s *Set) name() {
 }
 
 // Parse reads one file.
-func Parse(name string, text []byte, remote bool) (*Set, []error) {
+func Parse(name string, text []byte) (*Set, []error) {
 	if len(text) > maxFile {
 		return nil, []error{fmt.Errorf("%s: it is longer than %d MB: divide it", name, maxFile>>20)}
 	}
@@ -145,7 +144,7 @@ func Parse(name string, text []byte, remote bool) (*Set, []error) {
 	for i := range parsed.Groups {
 		g := newGroup(name, &parsed.Groups[i])
 		for j, r := range g.rules {
-			if advice := g.refuse(r, remote); advice != "" {
+			if advice := g.refuse(r); advice != "" {
 				wrong = append(wrong, fmt.Errorf("%s:%d: group %q, rule %q: %s", name, nodes.line(i, j), g.name, r.name, advice))
 			}
 		}
@@ -177,14 +176,12 @@ func newGroup(file string, from *rulefmt.RuleGroup) *group {
 }
 
 // refuse says why a rule that Prometheus would take is not taken here; empty when it is.
-func (g *group) refuse(r *rule, remote bool) string {
+func (g *group) refuse(r *rule) string {
 	switch {
 	case g.every > 0 && g.every < leastEvery:
 		return fmt.Sprintf("an interval of less than %s is too short", leastEvery)
 	case r.alerting:
 		return ""
-	case remote:
-		return "with \"storage: remote\" nothing can be recorded here: give recording rules to the engine itself (vmalert, or rule_files of Prometheus); alerting rules may stay"
 	case strings.HasPrefix(r.name, series.NamePrefix):
 		return fmt.Sprintf("names with %s are for what is polled: record it under another one, such as %q", series.NamePrefix, "job:"+strings.TrimPrefix(r.name, series.NamePrefix)+":sum")
 	case r.labels[labelRollup] != "":

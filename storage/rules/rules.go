@@ -42,6 +42,8 @@ type Alert struct {
 type Options struct {
 	// Query evaluates a query at an instant; a number is a vector of one without labels.
 	Query func(ctx context.Context, query string, at time.Time) (promql.Vector, error)
+	// Ready says why nothing can be judged now; nil: it always can.
+	Ready func() error
 	// Record stores what was recorded; nil where nothing can be.
 	Record func(ctx context.Context, values []series.Computed) error
 	// Tell takes alerts over in memory and returns soon. Being told the same twice must not tell anybody twice.
@@ -232,6 +234,11 @@ const (
 
 func (m *Manager) one(ctx context.Context, g *group, r *rule, now time.Time) error {
 	at := now.Add(-g.offset)
+	if m.opts.Ready != nil {
+		if err := m.opts.Ready(); err != nil {
+			return err
+		}
+	}
 	found, err := m.opts.Query(ctx, r.text, at)
 	if err != nil {
 		return err

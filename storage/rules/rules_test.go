@@ -82,7 +82,7 @@ func (b *bench) reload(t *testing.T, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, wrong := rules.Load([]string{file}, false)
+	set, wrong := rules.Load([]string{file})
 	if len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
@@ -234,12 +234,12 @@ func TestADamagedFileOfAlertsIsSetAside(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(held), false)
-	f.Add([]byte("groups:\n- name: a\n  rules:\n  - record: x\n    expr: sum(\n"), true)
-	f.Add([]byte("groups:\n- name: a\n  labels: {'': b}\n  rules: [{}]\n- name: a\n"), false)
-	f.Add([]byte("- groups\n--- 1\n"), false)
-	f.Fuzz(func(t *testing.T, text []byte, remote bool) {
-		set, wrong := rules.Parse("rules.yml", text, remote)
+	f.Add([]byte(held))
+	f.Add([]byte("groups:\n- name: a\n  rules:\n  - record: x\n    expr: sum(\n"))
+	f.Add([]byte("groups:\n- name: a\n  labels: {'': b}\n  rules: [{}]\n- name: a\n"))
+	f.Add([]byte("- groups\n--- 1\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		set, wrong := rules.Parse("rules.yml", text)
 		for _, err := range wrong {
 			if !strings.HasPrefix(err.Error(), "rules.yml:") {
 				t.Errorf("a problem without its place: %v", err)

@@ -252,6 +252,23 @@ func LabelsOf(id munin.SeriesID) labels.Labels {
 	return labels.FromStrings(pairs...)
 }
 
+// LabelOf is one of the labels under which a series is kept; empty when it has none of that name.
+func LabelOf(id munin.SeriesID, name string) string {
+	switch name {
+	case model.MetricNameLabel:
+		return MetricName(id.Graph)
+	case labelGroup:
+		return id.Host.Group()
+	case labelHost:
+		return id.Host.Name()
+	case labelGraph:
+		return id.Graph
+	case labelField:
+		return id.Field
+	}
+	return ""
+}
+
 // Stat says how much there is.
 type Stat struct {
 	Series     int   // with samples in the last hours, in memory

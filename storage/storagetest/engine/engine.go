@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,6 +158,16 @@ func (e *Engine) Flush(tb testing.TB) {
 	if status, text := e.get(tb, e.flush); status != http.StatusOK {
 		tb.Fatalf("flush: %d %s", status, text)
 	}
+}
+
+// Query asks the engine itself, now, in PromQL, and gives its answer as JSON. VictoriaMetrics shows the last half minute only to who wants no cache.
+func (e *Engine) Query(tb testing.TB, query string) string {
+	tb.Helper()
+	status, text := e.get(tb, "/api/v1/query?"+url.Values{"query": {query}, "nocache": {"1"}}.Encode())
+	if status != http.StatusOK {
+		tb.Fatalf("%s: %d %s", query, status, text)
+	}
+	return text
 }
 
 func (e *Engine) get(tb testing.TB, path string) (int, string) {
