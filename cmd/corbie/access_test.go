@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // writeCertificate makes a certificate for 127.0.0.1, which signs itself, and returns it.
@@ -45,8 +47,8 @@ func writeCertificate(t *testing.T, dir string) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})), 0o600)
-	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})), 0o600)
+	testenv.WriteFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), 0o644)
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
@@ -112,20 +114,20 @@ func (v *visitor) ask(t *testing.T, address string, form url.Values) (status int
 // guarded is a folder with a configuration that asks for passwords and encrypts.
 func guarded(t *testing.T) (dir, conf string) {
 	t.Helper()
-	needProgram(t, "htpasswd")
+	testenv.Program(t, "htpasswd")
 	dir = t.TempDir()
 	if out, err := exec.Command("htpasswd", "-cbB", "-C", "5", filepath.Join(dir, "htpasswd"), "alice", "wonderland").CombinedOutput(); err != nil {
 		t.Fatalf("htpasswd: %v\n%s", err, out)
 	}
 	conf = filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "data: "+dir+"/data\nlisten_tls: {certificate: cert.pem, key: key.pem}\naccess: {htpasswd: htpasswd, users: {alice: operator}}\n", 0o644)
+	testenv.WriteFile(t, conf, "data: "+dir+"/data\nlisten_tls: {certificate: cert.pem, key: key.pem}\naccess: {htpasswd: htpasswd, users: {alice: operator}}\n", 0o644)
 	return dir, conf
 }
 
 func serveGuarded(t *testing.T, conf string) (*process, string) {
 	t.Helper()
 	p := start(t, "corbie serve", nil, "corbie", "serve", "--config", conf, "--listen", "127.0.0.1:0")
-	_, address, _ := strings.Cut(p.waitFor(t, "msg=listening"), " url=")
+	_, address, _ := strings.Cut(p.WaitFor(t, "msg=listening"), " url=")
 	address, _, _ = strings.Cut(address, " ")
 	return p, address
 }
@@ -148,7 +150,7 @@ func TestPeopleSignInEncryptedAndStayWhenTheMasterIsKilled(t *testing.T) {
 	if status != http.StatusSeeOther || header.Get("Location") != "/problems" || !strings.HasPrefix(v.cookie, "__Host-corbie=") {
 		t.Fatalf("signing in: %d, cookie %q, %s", status, v.cookie, body)
 	}
-	p.kill()
+	p.Kill()
 	p, address = serveGuarded(t, conf)
 	if status, body, _ := v.ask(t, address+"/problems", nil); status != http.StatusOK || !strings.Contains(body, "alice") {
 		t.Fatalf("the session did not survive the master: %d", status)
@@ -159,16 +161,14 @@ func TestPeopleSignInEncryptedAndStayWhenTheMasterIsKilled(t *testing.T) {
 		t.Fatal("the certificates are the same")
 	}
 	again := newVisitor(second)
-	eventually(t, "the new certificate is used", func() bool {
+	testenv.Eventually(t, "the new certificate is used", func() bool {
 		status, _, _ := again.ask(t, address+"/healthz", nil)
 		return status == http.StatusOK
 	})
 	// Who may nothing any more is stopped by a reload.
-	writeFile(t, conf, strings.Replace(readFile(t, conf), "alice: operator", "alice: none", 1), 0o644)
-	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	p.waitFor(t, "configuration reloaded")
+	testenv.WriteFile(t, conf, strings.Replace(readFile(t, conf), "alice: operator", "alice: none", 1), 0o644)
+	p.Signal(t, syscall.SIGHUP)
+	p.WaitFor(t, "configuration reloaded")
 	again.cookie = v.cookie
 	if status, _, _ := again.ask(t, address+"/problems", nil); status != http.StatusForbidden {
 		t.Errorf("after the reload: %d", status)

@@ -5,15 +5,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"corbie/internal/testenv"
 )
 
 func TestABackupOfARunningMasterExportsTheSameWhenItIsRestored(t *testing.T) {
-	plugins := publicDir(t)
-	writeFile(t, filepath.Join(plugins, "clock"), "#!/bin/sh\necho graph_title Clock\necho f.label f\necho \"f.value $(date +%s)\"\n", 0o755)
+	plugins := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "clock"), "#!/bin/sh\necho graph_title Clock\necho f.label f\necho \"f.value $(date +%s)\"\n", 0o755)
 	data, dir, place := t.TempDir(), filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "new")
 	startMaster(t, data, writeConfig(t, startNode(t, plugins), ""))
 	var shown map[string]string
-	eventually(t, "some values are stored", func() bool {
+	testenv.Eventually(t, "some values are stored", func() bool {
 		shown = exported(t, data)
 		return len(shown) > 2
 	})

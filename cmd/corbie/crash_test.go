@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // exported is every stored value of the host as "corbie export" shows it, by time and series.
@@ -26,8 +28,8 @@ func exported(t *testing.T, data string) map[string]string {
 }
 
 func TestNothingExportedIsMissingAfterKill(t *testing.T) {
-	plugins := publicDir(t)
-	writeFile(t, filepath.Join(plugins, "clock"), `#!/bin/sh
+	plugins := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "clock"), `#!/bin/sh
 if [ "$1" = config ]; then
 	echo graph_title Clock
 	for i in 1 2 3 4 5 6 7 8 9; do echo "f$i.label f$i"; done
@@ -47,7 +49,7 @@ for i in 1 2 3 4 5 6 7 8 9; do echo "f$i.value $now"; done
 	for kill := range kills {
 		master := startMaster(t, data, conf)
 		before := len(shown)
-		eventually(t, "a new value is stored", func() bool {
+		testenv.Eventually(t, "a new value is stored", func() bool {
 			for key, value := range exported(t, data) {
 				shown[key] = value
 			}
@@ -57,7 +59,7 @@ for i in 1 2 3 4 5 6 7 8 9; do echo "f$i.value $now"; done
 		for key, value := range exported(t, data) {
 			shown[key] = value
 		}
-		master.kill()
+		master.Kill()
 
 		after := exported(t, data)
 		for key, value := range shown {

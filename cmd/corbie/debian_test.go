@@ -7,37 +7,17 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"corbie/internal/testenv"
 )
 
 // startMuninNode runs Debian's munin-node with its default plugins on a port of its own.
 func startMuninNode(t *testing.T) (address string) {
 	t.Helper()
-	needPeer(t, "munin-node", "munin-run")
-	address = freeAddress(t)
-	_, port, _ := strings.Cut(address, ":")
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "munin-node.conf")
-	writeFile(t, conf, fmt.Sprintf(`log_level 4
-log_file %[1]s/node.log
-pid_file %[1]s/node.pid
-background 0
-setsid 0
-user root
-group root
-host_name debian.test
-allow ^127\.0\.0\.1$
-host 127.0.0.1
-port %[2]s
-`, dir, port), 0o644)
-	start(t, "munin-node", nil, "/usr/sbin/munin-node", "--foreground", "--config", conf)
-	eventually(t, "munin-node has probed its plugins and listens", func() bool {
-		out, _, code := corbie(t, "poll", address, "--plugin", "uptime", "--format", "json")
-		return code == exitOK && strings.Contains(out, `"plugin": "uptime"`)
-	})
+	address, _ = testenv.MuninNode(t, "debian.test")
 	return address
 }
 
@@ -119,11 +99,11 @@ func compareWithMuninRun(t *testing.T, address string, said *storedPoll) compari
 	}
 	data := t.TempDir()
 	master := startMaster(t, data, writeConfig(t, address, "    use_node_name: yes\n    interval: 10s\n"))
-	eventually(t, "the first poll is over", func() bool {
+	testenv.Eventually(t, "the first poll is over", func() bool {
 		out, _, code := corbie(t, "hosts", "--data", data, "--format", "json")
 		return code == exitOK && strings.Contains(out, `"state": "ok"`)
 	})
-	master.kill()
+	master.Kill()
 	stored := lastStored(t, data)
 
 	c := comparison{wrong: make(map[string]string)}

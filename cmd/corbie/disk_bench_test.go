@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -125,7 +124,7 @@ func yearOfVictoria(b *testing.B, count int, r munin.Range) float64 {
 	b.Helper()
 	dir, address := b.TempDir(), "127.0.0.1:18429"
 	p := start(b, "victoria-metrics", nil, "victoria-metrics", "-storageDataPath="+dir, "-httpListenAddr="+address, "-retentionPeriod=10y", "-loggerLevel=INFO")
-	p.waitFor(b, "starting http server")
+	p.WaitFor(b, "starting http server")
 	dialer := net.Dialer{}
 	for err := errors.ErrUnsupported; err != nil; <-time.After(50 * time.Millisecond) {
 		var conn net.Conn
@@ -152,10 +151,7 @@ func yearOfVictoria(b *testing.B, count int, r munin.Range) float64 {
 		victoria(b, address, "/api/v1/import", in)
 	}
 	victoria(b, address, "/internal/force_flush", nil)
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil { // It writes what is in memory.
-		b.Fatal(err)
-	}
-	<-p.done
+	p.Stop(b) // It writes what is in memory.
 	return treeBytes(b, filepath.Join(dir, "data"))
 }
 

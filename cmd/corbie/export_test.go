@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/storage"
 	"corbie/storage/catalog"
@@ -94,10 +95,10 @@ func csvValues(t *testing.T, text string) map[string]float64 {
 }
 
 func TestPrometheusTakesAnOpenMetricsExportOfAllHostsOfARunningMaster(t *testing.T) {
-	promtool := peerTool(t, "promtool")
+	promtool := testenv.Program(t, "promtool")
 	data, now := exportFolder(t)
 	conf := filepath.Join(t.TempDir(), "corbie.yml")
-	writeFile(t, conf, "interval: 1h\nhosts: {hall;door: '"+freeAddress(t)+"'}\n", 0o644)
+	testenv.WriteFile(t, conf, "interval: 1h\nhosts: {hall;door: '"+testenv.FreeAddress(t, "tcp")+"'}\n", 0o644)
 	startMaster(t, data, conf)
 	to := fmt.Sprint(now.Unix())
 	text := mustCorbie(t, "export", "--all", "--data", data, "--from", "now-30d", "--to", to, "--format", "openmetrics")
@@ -105,7 +106,7 @@ func TestPrometheusTakesAnOpenMetricsExportOfAllHostsOfARunningMaster(t *testing
 		t.Errorf("%d families munin_temperature, want 1; the end is %q", families, text[max(0, len(text)-40):])
 	}
 	file, blocks := filepath.Join(t.TempDir(), "values.txt"), t.TempDir()
-	writeFile(t, file, text, 0o644)
+	testenv.WriteFile(t, file, text, 0o644)
 	if out, err := exec.CommandContext(t.Context(), promtool, "tsdb", "create-blocks-from", "openmetrics", file, blocks).CombinedOutput(); err != nil {
 		t.Fatalf("promtool: %v\n%s", err, out)
 	}

@@ -8,14 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/storage/series"
 )
 
 func TestThePageOfAHostSaysThatItsValuesHaveTimesThatCannotBe(t *testing.T) {
-	plugins := publicDir(t)
+	plugins := testenv.PublicDir(t)
 	plugin := func(name, shift string) {
-		writeFile(t, filepath.Join(plugins, name), "#!/bin/sh\nif [ \"$1\" = config ]; then echo f.label f; echo g.label g; exit; fi\n"+
+		testenv.WriteFile(t, filepath.Join(plugins, name), "#!/bin/sh\nif [ \"$1\" = config ]; then echo f.label f; echo g.label g; exit; fi\n"+
 			"now=$(date +%s)\necho f.value $((now "+shift+")):5\necho g.value $((now "+shift+" - 60)):6\n", 0o755)
 	}
 	plugin("early", "+ 86400")
@@ -33,8 +34,8 @@ func TestThePageOfAHostSaysThatItsValuesHaveTimesThatCannotBe(t *testing.T) {
 			return err == nil && answer.Body.Close() == nil && strings.Contains(page, text)
 		}
 	}
-	eventually(t, "those ahead are told once", shows("values whose time is in the future are not stored, 2 in the last answer: set the clock of the node"))
-	eventually(t, "those behind are told", shows("older than what is still accepted"))
+	testenv.Eventually(t, "those ahead are told once", shows("values whose time is in the future are not stored, 2 in the last answer: set the clock of the node"))
+	testenv.Eventually(t, "those behind are told", shows("older than what is still accepted"))
 	if n := strings.Count(page, "time is in the future"); n != 1 {
 		t.Errorf("the page says it %d times", n)
 	}

@@ -18,6 +18,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin/wire/fleet"
 )
 
@@ -71,9 +72,9 @@ func newRig(b *testing.B, opts fleet.Options, interval time.Duration) *rig {
 	}
 	r.configure(b, interval)
 	r.master = startMaster(b, r.data, r.conf)
-	address := regexp.MustCompile(`url=(http://\S+)`).FindStringSubmatch(r.master.logged())
+	address := regexp.MustCompile(`url=(http://\S+)`).FindStringSubmatch(r.master.Log())
 	if address == nil {
-		b.Fatalf("no address in the log:\n%s", r.master.logged())
+		b.Fatalf("no address in the log:\n%s", r.master.Log())
 	}
 	r.url = address[1]
 	return r
@@ -85,7 +86,7 @@ func (r *rig) configure(b *testing.B, interval time.Duration) {
 	if err := r.nodes.WriteConfig(&text, r.port, interval); err != nil {
 		b.Fatal(err)
 	}
-	writeFile(b, r.conf, text.String(), 0o644)
+	testenv.WriteFile(b, r.conf, text.String(), 0o644)
 }
 
 // metric reads counters of the master.
@@ -160,7 +161,7 @@ func (m measured) cpuOfNode() time.Duration { return time.Duration(float64(m.cpu
 // cpu is what the master has used so far.
 func (r *rig) cpu(b *testing.B) time.Duration {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.master.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.master.Cmd.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func (r *rig) cpu(b *testing.B) time.Duration {
 // status is a line of the kernel's status of the master, in MB.
 func (r *rig) status(b *testing.B, key string) float64 {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.master.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.master.Cmd.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -194,10 +195,8 @@ func (r *rig) status(b *testing.B, key string) float64 {
 func (r *rig) hangup(b *testing.B, interval time.Duration) {
 	b.Helper()
 	r.configure(b, interval)
-	if err := r.master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		b.Fatal(err)
-	}
-	r.master.waitFor(b, "configuration reloaded")
+	r.master.Signal(b, syscall.SIGHUP)
+	r.master.WaitFor(b, "configuration reloaded")
 }
 
 func sheet() *tabwriter.Writer {
@@ -248,7 +247,7 @@ func benchLarge(b *testing.B, nodes int) {
 		b.ReportMetric(full.polls/full.wall.Seconds(), "nodes/s")
 		b.ReportMetric(float64(full.cpuOfNode().Microseconds()), "cpu-µs/node")
 		b.ReportMetric(full.residentAtMostMB, "MB")
-		r.master.kill()
+		r.master.Kill()
 	}
 }
 
@@ -265,22 +264,19 @@ func benchFar(b *testing.B) {
 		fmt.Fprintf(t, "CPU of the master a node\t%v\t\n", m.cpuOfNode().Round(time.Microsecond))
 		flush(b, t)
 		b.ReportMetric(m.cycle(nodes).Seconds(), "s/cycle")
-		r.master.kill()
+		r.master.Kill()
 	}
 }
 
 // benchMunin lets Debian's munin-update and the master poll the same nodes, one after the other.
 func benchMunin(b *testing.B) {
 	const nodes = 200
-	if _, err := os.Stat(muninUpdate); err != nil {
-		missPeer(b, "munin-update")
-	}
 	uid, gid := account(b)
 	for b.Loop() {
 		r := newRig(b, fleet.Options{Nodes: nodes, Seed: 3}, shortest)
 		r.waitPolls(b, 5*nodes)
 		ours := r.measure(b, 10*time.Second)
-		r.master.kill()
+		r.master.Kill()
 
 		var text strings.Builder
 		text.WriteString("dbdir /var/lib/munin\nhtmldir /var/cache/munin/www\nlogdir /var/log/munin\nrundir /var/run/munin\n")

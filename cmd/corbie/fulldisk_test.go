@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,29 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/storage/storagetest"
 )
-
-// page gets a page of a master and wants it to be there.
-func page(t *testing.T, url string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reply, err := (&http.Client{}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reply.Body.Close()
-	body, err := io.ReadAll(reply.Body)
-	if err != nil || reply.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v\n%s", url, reply.Status, err, body)
-	}
-	return string(body)
-}
-
-var urlOf = regexp.MustCompile(`url=(\S+)`)
 
 // seconds are the times at which a field of web1 has a value.
 func seconds(t *testing.T, data, field string) []int64 {
@@ -61,45 +39,44 @@ func seconds(t *testing.T, data, field string) []int64 {
 func TestAFullDiskIsOneNoticeAndItsGapIsFilledFromTheSpool(t *testing.T) {
 	disk := storagetest.SmallDisk(t, "size=64m")
 	data, ballast := filepath.Join(disk, "data"), filepath.Join(disk, "ballast")
-	plugins := publicDir(t)
-	writeFile(t, filepath.Join(plugins, "clock"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value $(date +%s)\n", 0o755)
+	plugins := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "clock"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value $(date +%s)\n", 0o755)
 	h := newHook(t)
 	conf := writeConfig(t, startNodeWith(t, plugins, "spool yes\nsample_interval 1s\n"), "notify: {wait: 0s, interval: 1s}\n"+
 		"receivers:\n  - name: hook\n    webhook: {url: '"+h.URL+"'}\n")
-	master := start(t, "corbie serve", nil, "corbie", "serve", "--config", conf, "--data", data, "--listen", "127.0.0.1:0")
-	url := urlOf.FindStringSubmatch(master.waitFor(t, "listening"))[1]
-	eventually(t, "values are stored", func() bool { return len(seconds(t, data, "v")) > 3 })
+	master := startMaster(t, data, conf)
+	testenv.Eventually(t, "values are stored", func() bool { return len(seconds(t, data, "v")) > 3 })
 
 	storagetest.Fill(t, ballast)
-	master.waitFor(t, "samples are not stored")
+	master.WaitFor(t, "samples are not stored")
 	full := time.Now().Unix()
-	eventually(t, "a notice", func() bool { return len(h.received()) > 0 })
+	testenv.Eventually(t, "a notice", func() bool { return len(h.received()) > 0 })
 	for range 3 { // the master goes on
-		before := polls(t, url)
-		eventually(t, "polling goes on", func() bool { return polls(t, url) > before+2 })
+		before := polls(t, master)
+		testenv.Eventually(t, "polling goes on", func() bool { return polls(t, master) > before+2 })
 		for _, path := range []string{"/", "/h/web1", "/h/web1/clock", "/h/web1/clock.svg", "/capacity"} {
-			if text := page(t, url+path); strings.Contains(text, "does not answer") {
+			if text := master.page(t, path); strings.Contains(text, "does not answer") {
 				t.Errorf("%s says that something does not answer", path)
 			}
 		}
 	}
-	if text := page(t, url+"/problems"); !strings.Contains(text, "corbie_storage.stopped") {
+	if text := master.page(t, "/problems"); !strings.Contains(text, "corbie_storage.stopped") {
 		t.Errorf("the page of problems does not tell of it:\n%s", text)
 	}
 	freed := time.Now().Unix()
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	master.waitFor(t, "samples are stored again")
-	eventually(t, "the gap is filled", func() bool { return len(gaps(seconds(t, data, "v"), full, freed)) == 0 })
-	eventually(t, "the recovery is told", func() bool { return len(h.received()) > 1 })
+	master.WaitFor(t, "samples are stored again")
+	testenv.Eventually(t, "the gap is filled", func() bool { return len(gaps(seconds(t, data, "v"), full, freed)) == 0 })
+	testenv.Eventually(t, "the recovery is told", func() bool { return len(h.received()) > 1 })
 	if got := h.received(); !slices.Equal(got, []string{"firing", "resolved"}) {
 		t.Errorf("the receiver was told %v", got)
 	}
-	if n := strings.Count(master.logged(), "level=ERROR"); n > 2 {
-		t.Errorf("%d errors were logged for one trouble:\n%s", n, master.logged())
+	if n := strings.Count(master.Log(), "level=ERROR"); n > 2 {
+		t.Errorf("%d errors were logged for one trouble:\n%s", n, master.Log())
 	}
-	master.kill()
+	master.Kill()
 	all := seconds(t, data, "v")
 	t.Logf("full for %d s: one notice and one recovery, %d values, gaps %v", freed-full, len(all), gaps(all, full, freed))
 }
@@ -118,9 +95,9 @@ func gaps(all []int64, from, to int64) (missing []int64) {
 var pollsOf = regexp.MustCompile(`(?m)^corbie_polls_total(?:\{[^}]*\})? (\S+)$`)
 
 // polls is how many polls the master says it has made.
-func polls(t *testing.T, url string) (n float64) {
+func polls(t *testing.T, master *process) (n float64) {
 	t.Helper()
-	for _, found := range pollsOf.FindAllStringSubmatch(page(t, url+"/metrics"), -1) {
+	for _, found := range pollsOf.FindAllStringSubmatch(master.page(t, "/metrics"), -1) {
 		var one float64
 		if _, err := fmt.Sscan(found[1], &one); err != nil {
 			t.Fatal(err)

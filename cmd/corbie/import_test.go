@@ -11,11 +11,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 func rrdtool(t *testing.T, args ...string) string {
 	t.Helper()
-	needProgram(t, "rrdtool")
+	testenv.Program(t, "rrdtool")
 	out, err := exec.Command("rrdtool", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("rrdtool %v: %v\n%s", args, err, out)
@@ -49,7 +51,7 @@ func muninDB(t *testing.T, now int64) string {
 		rrdtool(t, args...)
 	}
 	datafile += "web;www1:multi.sub.gone.label no file\n"
-	writeFile(t, filepath.Join(dir, "datafile"), datafile, 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, "datafile"), datafile, 0o644)
 	return dir
 }
 

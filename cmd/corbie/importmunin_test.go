@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // historyPlugin tells the values of the last nine hours at once, with their times, as plugins may: munin-update stores them all.
@@ -60,15 +61,12 @@ func fetchAll(t *testing.T, path, function string, step, from, to int64) map[int
 // TestFilesOfMuninUpdateAreImportedRowByRow lets Debian's munin-update write RRD files of every type and two sets of sizes, imports them, and
 // compares every row with what rrdtool fetches.
 func TestFilesOfMuninUpdateAreImportedRowByRow(t *testing.T) {
-	if _, err := os.Stat(muninUpdate); err != nil {
-		missPeer(t, "munin-update")
-	}
 	uid, gid := account(t)
-	plugins := publicDir(t)
+	plugins := testenv.PublicDir(t)
 	sizes := map[string][]int64{"normal": {300, 1800, 7200}, "custom 1d, 10m for 3d, 1h for 2w": {300, 600, 3600}}
 	graphs := map[string]string{"normal": "h_normal", "custom 1d, 10m for 3d, 1h for 2w": "h_custom"}
 	for size, graph := range graphs {
-		writeFile(t, filepath.Join(plugins, graph), strings.Replace(historyPlugin, "SIZES", size, 1), 0o755)
+		testenv.WriteFile(t, filepath.Join(plugins, graph), strings.Replace(historyPlugin, "SIZES", size, 1), 0o755)
 	}
 	dir, conf := muninFolders(t, "dbdir /var/lib/munin\nhtmldir /var/cache/munin/www\nlogdir /var/log/munin\nrundir /var/run/munin\n\n"+
 		"[web;www1]\n\taddress 127.0.0.1\n\tport 4949\n\tuse_node_name yes\n", startNode(t, plugins), uid, gid)

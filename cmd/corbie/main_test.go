@@ -1,25 +1,56 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"corbie/internal/testenv"
 )
 
 // TestMain lets the test binary be the master itself: as a command of scripts, and as a process that tests can kill.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"corbie": main})
+	testscript.Main(suite{m}, map[string]func(){"corbie": main})
+}
+
+// suite runs the tests with a folder for what they share.
+type suite struct{ *testing.M }
+
+var shared string // the folder
+
+func (s suite) Run() int {
+	var err error
+	if shared, err = os.MkdirTemp("", "corbie-suite-"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(shared)
+	return s.M.Run()
+}
+
+// buildNode builds corbie-node for the first test that asks.
+var buildNode = sync.OnceValues(func() (path string, err error) {
+	path = filepath.Join(shared, "corbie-node")
+	return path, testenv.Build(context.Background(), "corbie-node", path)
+})
+
+// nodeProgram is the path of a corbie-node.
+func nodeProgram(tb testing.TB) string {
+	tb.Helper()
+	path, err := buildNode()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 func TestScripts(t *testing.T) {
@@ -36,9 +67,6 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
-
-// patience is how long tests wait for what must come soon; it ends a broken test, it never makes one pass.
-const patience = 3 * time.Minute
 
 // corbie runs one verb in this process and returns what it printed.
 func corbie(t *testing.T, args ...string) (stdout, stderr string, code int) {
@@ -58,127 +86,40 @@ func mustCorbie(t *testing.T, args ...string) string {
 	return out
 }
 
-// process is a program under test with its log.
-type process struct {
-	cmd  *exec.Cmd
-	name string
+// process is a program under test.
+type process struct{ *testenv.Process }
 
-	mu   sync.Mutex
-	log  bytes.Buffer
-	line chan string
-	done chan struct{}
-}
-
-// start runs a program and collects its stderr; it is killed when the test ends.
+// start runs a program with more environment than the test's, until the test ends.
 func start(tb testing.TB, name string, env []string, argv ...string) *process {
 	tb.Helper()
-	p := &process{name: name, line: make(chan string, 10000), done: make(chan struct{})}
-	p.cmd = exec.Command(argv[0], argv[1:]...)
-	p.cmd.Env = append(os.Environ(), env...)
-	pipe, err := p.cmd.StderrPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	go func() {
-		defer close(p.done)
-		lines := bufio.NewScanner(pipe)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			p.mu.Lock()
-			p.log.WriteString(lines.Text() + "\n")
-			p.mu.Unlock()
-			select {
-			case p.line <- lines.Text():
-			default:
-			}
-		}
-		_ = p.cmd.Wait()
-	}()
-	tb.Cleanup(func() {
-		p.kill()
-		if tb.Failed() {
-			tb.Logf("log of %s:\n%s", name, p.logged())
-		}
-	})
-	return p
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	return &process{testenv.Start(tb, name, cmd)}
 }
 
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.done
+// url is the address of a master's pages, without a slash at its end.
+func (p *process) url() string {
+	_, rest, _ := strings.Cut(p.Log(), "url=")
+	base, _, _ := strings.Cut(rest, " ")
+	return strings.Trim(base, `"`)
 }
 
-func (p *process) logged() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
-// waitFor blocks until the program logs a line that holds text, and returns it.
-func (p *process) waitFor(tb testing.TB, text string) string {
+// page is what a master serves at a path; it must be there.
+func (p *process) page(tb testing.TB, path string) string {
 	tb.Helper()
-	deadline := time.After(patience)
-	for {
-		select {
-		case line := <-p.line:
-			if strings.Contains(line, text) {
-				return line
-			}
-		case <-p.done:
-			tb.Fatalf("%s ended before it said %q:\n%s", p.name, text, p.logged())
-		case <-deadline:
-			tb.Fatalf("%s did not say %q in %v:\n%s", p.name, text, patience, p.logged())
-		}
+	status, body := testenv.Get(tb, p.url()+path)
+	if status != http.StatusOK {
+		tb.Fatalf("%s: %d\n%s", path, status, body)
 	}
-}
-
-// eventually asks again and again, without a sleep in between but for the ticker's, until ok or patience ends.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("did not happen in %v: %s", patience, what)
-		case <-tick.C:
-		}
-	}
+	return body
 }
 
 // startMaster runs "corbie serve" on the given folder and waits until it listens.
 func startMaster(tb testing.TB, dir string, conf string) *process {
 	tb.Helper()
 	p := start(tb, "corbie serve", nil, "corbie", "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
-	p.waitFor(tb, "listening")
+	p.WaitFor(tb, "listening")
 	return p
-}
-
-// buildNode builds corbie-node once a test and returns its path.
-func buildNode(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "corbie-node")
-	build := exec.Command("go", "build", "-o", path, "corbie/cmd/corbie-node")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build corbie-node: %v\n%s", err, out)
-	}
-	return path
-}
-
-// freeAddress is a loopback address on which nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // startNode serves a folder of plugins, without native ones, and returns its address.
@@ -190,42 +131,24 @@ func startNode(t *testing.T, plugins string) string {
 // startNodeWith is startNode with more lines of configuration.
 func startNodeWith(t *testing.T, plugins, lines string) string {
 	t.Helper()
-	address := freeAddress(t)
 	conf := filepath.Join(t.TempDir(), "node.conf")
-	writeFile(t, conf, "native no\nhost_name node.test\nstatedir "+publicDir(t)+"\n"+lines, 0o644)
-	p := start(t, "corbie-node", nil, buildNode(t), "serve", "--config", conf, "--listen", address, "--servicedir", plugins)
-	p.waitFor(t, "listening")
-	return address
+	testenv.WriteFile(t, conf, "native no\nhost_name node.test\nstatedir "+testenv.PublicDir(t)+"\n"+lines, 0o644)
+	return serveNode(t, conf, plugins)
 }
 
-// publicDir is a temporary folder that plugins can reach: a node runs them as nobody.
-func publicDir(t *testing.T) string {
+// serveNode starts a node and returns its address.
+func serveNode(t *testing.T, conf, plugins string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "corbie-test-") //nolint:usetesting // t.TempDir is closed to nobody
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-func writeFile(tb testing.TB, path, text string, mode os.FileMode) {
-	tb.Helper()
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		tb.Fatal(err)
-	}
+	p := start(t, "corbie-node", nil, nodeProgram(t), "serve", "--config", conf, "--listen", "127.0.0.1:0", "--servicedir", plugins)
+	_, address, _ := strings.Cut(p.WaitFor(t, "msg=listening"), " address=")
+	address, _, _ = strings.Cut(address, " ")
+	return address
 }
 
 // writeConfig writes a corbie.yml with one host and the given rest.
 func writeConfig(t *testing.T, address, rest string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "corbie.yml")
-	writeFile(t, path, fmt.Sprintf("interval: 1s\nhosts:\n  web1:\n    address: %s\n    group: web\n%s", address, rest), 0o644)
+	testenv.WriteFile(t, path, fmt.Sprintf("interval: 1s\nhosts:\n  web1:\n    address: %s\n    group: web\n%s", address, rest), 0o644)
 	return path
 }

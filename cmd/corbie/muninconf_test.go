@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/master/config"
 	"corbie/munin"
 	"corbie/storage/catalog"
@@ -20,13 +21,13 @@ import (
 
 const muninUpdate = "/usr/share/munin/munin-update"
 
-// account is the user as whom Munin's master runs.
+// account is the user as whom Debian's munin-update runs, which must be installed.
 func account(tb testing.TB) (uid, gid int) {
 	tb.Helper()
+	testenv.Program(tb, muninUpdate)
+	testenv.Root(tb)
 	munin, err := user.Lookup("munin")
-	if err != nil || os.Getuid() != 0 {
-		missPeer(tb, "the user munin, or root to become it")
-	}
+	testenv.Need(tb, "the user munin", err == nil)
 	uid, uidErr := strconv.Atoi(munin.Uid)
 	gid, gidErr := strconv.Atoi(munin.Gid)
 	if err := errors.Join(uidErr, gidErr); err != nil {
@@ -38,13 +39,8 @@ func account(tb testing.TB) (uid, gid int) {
 // muninFolders makes the folders in which Munin works, and its configuration.
 func muninFolders(tb testing.TB, text, address string, uid, gid int) (dir, conf string) {
 	tb.Helper()
-	// The name of Munin's socket in it may have 108 characters, and those of the test's own folder are long.
-	dir, err := os.MkdirTemp("/tmp", "munin") //nolint:usetesting // see above
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { os.RemoveAll(dir) })
-	err = errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, uid, gid))
+	dir = testenv.PublicDir(tb)
+	err := os.Chown(dir, uid, gid)
 	for _, name := range []string{"lib", "www", "log", "run"} {
 		path := filepath.Join(dir, name)
 		err = errors.Join(err, os.Mkdir(path, 0o755), os.Chown(path, uid, gid))
@@ -56,7 +52,7 @@ func muninFolders(tb testing.TB, text, address string, uid, gid int) (dir, conf 
 	text = strings.NewReplacer("/var/lib/munin", dir+"/lib", "/var/cache/munin/www", dir+"/www", "/var/log/munin", dir+"/log",
 		"/var/run/munin", dir+"/run", "port 4949", "port "+port).Replace(text)
 	conf = filepath.Join(dir, "munin.conf")
-	writeFile(tb, conf, text, 0o644)
+	testenv.WriteFile(tb, conf, text, 0o644)
 	return dir, conf
 }
 
@@ -64,7 +60,7 @@ func muninFolders(tb testing.TB, text, address string, uid, gid int) (dir, conf 
 func muninView(t *testing.T, dir, conf string, uid, gid int) []string {
 	t.Helper()
 	script := filepath.Join(dir, "view.pl")
-	writeFile(t, script, readFile(t, "testdata/muninview.pl"), 0o644)
+	testenv.WriteFile(t, script, readFile(t, "testdata/muninview.pl"), 0o644)
 	var out []byte
 	for _, argv := range [][]string{{muninUpdate, "--config", conf}, {"perl", script, conf}} {
 		cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
@@ -172,7 +168,7 @@ func settledView(t *testing.T, data, conf string, theirs []string) []string {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
+	for deadline := time.Now().Add(testenv.Patience); ; <-tick.C {
 		if ours := ourView(t, data, conf); slices.Equal(ours, theirs) || time.Now().After(deadline) {
 			return ours
 		}
@@ -181,14 +177,13 @@ func settledView(t *testing.T, data, conf string, theirs []string) []string {
 
 // A real munin.conf gives the same hosts, graphs, fields, levels and contacts here as in Debian's Munin.
 func TestAMuninConfMeansTheSameAsInMunin(t *testing.T) {
-	needPeer(t, muninUpdate, "perl")
 	uid, gid := account(t)
 	address := startMuninNode(t)
 	dir, conf := muninFolders(t, readFile(t, "../../master/config/testdata/munin.conf"), address, uid, gid)
 	data := t.TempDir()
 	p := start(t, "corbie serve", nil, "corbie", "serve", "--munin-conf", conf, "--data", data, "--listen", "127.0.0.1:0")
 	theirs := muninView(t, dir, conf, uid, gid)
-	p.waitFor(t, "listening")
+	p.WaitFor(t, "listening")
 	ours := settledView(t, data, conf, theirs)
 	hosts := make(map[string]bool)
 	for _, line := range theirs {

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // mailbox is an SMTP server that keeps what it is given.
@@ -54,7 +56,7 @@ func newMailbox(t *testing.T) *mailbox {
 // session speaks RFC 5321 with one client.
 func (m *mailbox) session(conn net.Conn) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(testenv.Patience))
 	in := bufio.NewReader(conn)
 	say := func(format string, args ...any) { fmt.Fprintf(conn, format+"\r\n", args...) }
 	say("220 mailbox.test ESMTP")
@@ -169,10 +171,10 @@ type watch struct {
 func newWatch(t *testing.T) *watch {
 	t.Helper()
 	w := &watch{mail: newMailbox(t), hook: newHook(t), data: t.TempDir()}
-	plugins := publicDir(t)
-	w.value = filepath.Join(publicDir(t), "value")
-	writeFile(t, w.value, "10\n", 0o644)
-	writeFile(t, filepath.Join(plugins, "queue"), `#!/bin/sh
+	plugins := testenv.PublicDir(t)
+	w.value = filepath.Join(testenv.PublicDir(t), "value")
+	testenv.WriteFile(t, w.value, "10\n", 0o644)
+	testenv.WriteFile(t, filepath.Join(plugins, "queue"), `#!/bin/sh
 if [ "$1" = config ]; then
 	echo graph_title Mails in the queue
 	echo graph_vlabel mails
@@ -190,14 +192,14 @@ echo "queue.value $(cat `+w.value+`)"
 // set changes the plugin's value and returns the instant.
 func (w *watch) set(t *testing.T, value string) time.Time {
 	t.Helper()
-	writeFile(t, w.value, value+"\n", 0o644)
+	testenv.WriteFile(t, w.value, value+"\n", 0o644)
 	return time.Now()
 }
 
 // told waits until both receivers have got n notices.
 func (w *watch) told(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d notices by mail and webhook", n), func() bool {
+	testenv.Eventually(t, fmt.Sprintf("%d notices by mail and webhook", n), func() bool {
 		return len(w.mail.received()) >= n && len(w.hook.received()) >= n
 	})
 }
@@ -243,7 +245,7 @@ func TestOneNoticeAProblemOneARecovery(t *testing.T) {
 // logged waits until the log of notices knows that both ways have told: a master that is killed before may tell again.
 func (w *watch) logged(t *testing.T) {
 	t.Helper()
-	eventually(t, "the log of notices has both ways", func() bool {
+	testenv.Eventually(t, "the log of notices has both ways", func() bool {
 		text, err := os.ReadFile(filepath.Join(w.data, alertsFolder, "nflog"))
 		return err == nil && strings.Contains(string(text), "email") && strings.Contains(string(text), "webhook")
 	})
@@ -256,7 +258,7 @@ func TestKillBetweenNoticeAndRecoveryTellsEachOnce(t *testing.T) {
 	w.set(t, "120")
 	w.told(t, 1)
 	w.logged(t)
-	master.kill()
+	master.Kill()
 
 	w.set(t, "10")
 	startMaster(t, w.data, w.conf)
@@ -272,7 +274,7 @@ func TestKillWhileTheProblemLastsDoesNotTellItAgain(t *testing.T) {
 	w.set(t, "120")
 	w.told(t, 1)
 	w.logged(t)
-	master.kill()
+	master.Kill()
 
 	startMaster(t, w.data, w.conf)
 	w.settled(t, 1)

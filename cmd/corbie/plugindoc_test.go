@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // document is a page of which the blocks are run.
@@ -137,13 +139,13 @@ func (d *document) block(t *testing.T, info, body string) {
 	kind, argument, _ := strings.Cut(info, " ")
 	switch {
 	case kind == "sh":
-		writeFile(t, filepath.Join(d.dir, "try", argument), body, 0o644)
+		testenv.WriteFile(t, filepath.Join(d.dir, "try", argument), body, 0o644)
 		return
 	case kind != "console":
 		return
 	case argument == "debian":
 		if _, err := os.Stat("/usr/share/munin/plugins/uptime"); err != nil {
-			if os.Getenv("CORBIE_PEERS") == "required" {
+			if testenv.Required() {
 				t.Fatal("munin-plugins-core is missing: install it")
 			}
 			t.Log("munin-plugins-core is not installed")
@@ -184,17 +186,17 @@ func TestThePageOnPluginsIsTrue(t *testing.T) {
 	if n := strings.Count(string(page), "\n"); n >= 250 {
 		t.Errorf("docs/plugins.md has %d lines, want under 250", n)
 	}
-	dir := publicDir(t)
+	dir := testenv.PublicDir(t)
 	corbie, err := exec.LookPath("corbie")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := func() string {
-		address := freeAddress(t)
+		address := testenv.FreeAddress(t, "tcp")
 		return address[strings.LastIndexByte(address, ':')+1:]
 	}
 	d := &document{dir: dir, fill: strings.NewReplacer("14949", port(), "18080", port())}
-	path := strings.Join([]string{filepath.Dir(buildNode(t)), filepath.Dir(corbie), os.Getenv("PATH")}, ":")
+	path := strings.Join([]string{filepath.Dir(nodeProgram(t)), filepath.Dir(corbie), os.Getenv("PATH")}, ":")
 	d.shell = startShell(t, dir, append(os.Environ(), "HOME="+dir, "PATH="+path, "LC_ALL=C", "TZ=UTC"))
 	for i, part := range strings.Split(string(page), "```") {
 		if i%2 == 0 {

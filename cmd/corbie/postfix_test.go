@@ -8,38 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"corbie/internal/testenv"
 )
-
-// needPeer skips the test where a program is missing, or fails it where none may be.
-func needPeer(t *testing.T, programs ...string) {
-	t.Helper()
-	needProgram(t, programs...)
-	if os.Geteuid() != 0 {
-		missPeer(t, "this needs root")
-	}
-}
-
-// needProgram skips the test, or fails it where peers are required, when a program is not installed.
-func needProgram(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		if _, err := os.Stat("/usr/sbin/" + program); err == nil {
-			continue
-		}
-		missPeer(t, program+" is not installed")
-	}
-}
-
-func missPeer(tb testing.TB, why string) {
-	tb.Helper()
-	if os.Getenv("CORBIE_PEERS") == "required" {
-		tb.Fatal(why)
-	}
-	tb.Skip(why)
-}
 
 const postfixMain = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
@@ -87,16 +58,17 @@ type postfix struct {
 
 func startPostfix(t *testing.T) *postfix {
 	t.Helper()
-	needPeer(t, "postfix")
-	dir := publicDir(t)
-	m := &postfix{address: freeAddress(t), dir: dir}
+	testenv.Program(t, "postfix")
+	testenv.Root(t)
+	dir := testenv.PublicDir(t)
+	m := &postfix{address: testenv.FreeAddress(t, "tcp"), dir: dir}
 	for _, sub := range []string{"etc", "queue", "lib", "mail"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	writeFile(t, filepath.Join(dir, "etc", "main.cf"), fmt.Sprintf(postfixMain, dir), 0o644)
-	writeFile(t, filepath.Join(dir, "etc", "master.cf"), fmt.Sprintf(postfixMaster, m.address), 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, "etc", "main.cf"), fmt.Sprintf(postfixMain, dir), 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, "etc", "master.cf"), fmt.Sprintf(postfixMaster, m.address), 0o644)
 	uid, err := exec.Command("id", "-u", "postfix").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -154,13 +126,13 @@ func TestMailArrivesThroughPostfix(t *testing.T) {
 	t.Parallel()
 	mx := startPostfix(t)
 	w := newWatch(t)
-	writeFile(t, w.conf, strings.ReplaceAll(readFile(t, w.conf), w.mail.address, mx.address), 0o644)
+	testenv.WriteFile(t, w.conf, strings.ReplaceAll(readFile(t, w.conf), w.mail.address, mx.address), 0o644)
 	startMaster(t, w.data, w.conf)
 
 	w.set(t, "120")
-	eventually(t, "the notice is in the maildir", func() bool { return len(mx.received(t)) == 1 })
+	testenv.Eventually(t, "the notice is in the maildir", func() bool { return len(mx.received(t)) == 1 })
 	w.set(t, "10")
-	eventually(t, "the recovery is in the maildir", func() bool { return len(mx.received(t)) == 2 })
+	testenv.Eventually(t, "the recovery is in the maildir", func() bool { return len(mx.received(t)) == 2 })
 	for _, mail := range mx.received(t) {
 		if !strings.Contains(mail, "web1") || !strings.Contains(mail, "Mails in the queue") {
 			t.Errorf("the mail does not name the host and the graph:\n%s", mail)

@@ -12,28 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/storage/storagetest"
 )
-
-// peerTool finds a program of a peer, or skips the test.
-func peerTool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatalf("peer %s: %v", name, err)
-		}
-		t.Skipf("peer %s is not installed: .ci/peers installs it", name)
-	}
-	return path
-}
-
-func (p *process) url() string {
-	_, rest, _ := strings.Cut(p.logged(), "url=")
-	base, _, _ := strings.Cut(rest, " ")
-	return strings.Trim(base, `"`)
-}
 
 // masterWithHistory has a year of hourly temperatures, 20 degrees and one more for each month, of a host that is not polled.
 func masterWithHistory(t *testing.T, more string) *process {
@@ -52,12 +34,12 @@ func masterWithHistory(t *testing.T, more string) *process {
 		t.Fatal(err)
 	}
 	conf := filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "interval: 1h\nhosts: {hall;probe.test: '"+freeAddress(t)+"'}\n"+more, 0o644)
+	testenv.WriteFile(t, conf, "interval: 1h\nhosts: {hall;probe.test: '"+testenv.FreeAddress(t, "tcp")+"'}\n"+more, 0o644)
 	return startMaster(t, data, conf)
 }
 
 func TestPromtoolAsksTheMasterAsItWouldAskPrometheus(t *testing.T) {
-	promtool := peerTool(t, "promtool")
+	promtool := testenv.Program(t, "promtool")
 	master := masterWithHistory(t, "")
 	now := time.Now().Truncate(time.Hour)
 	run := func(args ...string) string {
@@ -168,11 +150,11 @@ func TestGrafanasDataSourceFindsWhatItAsksFor(t *testing.T) {
 			t.Errorf("%s is not refused: %d %.300s", path, status, data)
 		}
 	}
-	if status, text := master.page(t, "/federate?match[]=munin_temperature"); status != http.StatusOK ||
+	if status, text := testenv.Get(t, master.url()+"/federate?match[]=munin_temperature"); status != http.StatusOK ||
 		!strings.Contains(text, `munin_temperature{field="rack1",graph="temperature.inside",group="hall",host="probe.test"}`) {
 		t.Errorf("federate: %d %s", status, text)
 	}
-	if status, text := master.page(t, "/federate"); status != http.StatusBadRequest || !strings.Contains(text, "match[]") {
+	if status, text := testenv.Get(t, master.url()+"/federate"); status != http.StatusBadRequest || !strings.Contains(text, "match[]") {
 		t.Errorf("federate of nothing: %d %s", status, text)
 	}
 }

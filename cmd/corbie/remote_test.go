@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,35 +10,15 @@ import (
 	"strings"
 	"testing"
 
+	"corbie/internal/testenv"
 	"corbie/storage/storagetest/engine"
 )
-
-// page reads one page of a master.
-func (p *process) page(t *testing.T, path string) (int, string) {
-	t.Helper()
-	_, rest, _ := strings.Cut(p.logged(), "url=")
-	base, _, _ := strings.Cut(rest, " ")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Trim(base, `"`)+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := new(http.Client).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
-}
 
 // remoteConfig polls a node with one graph, a gauge of 42 and a counter that grows by 10 a second, and keeps its samples in an engine.
 func remoteConfig(t *testing.T, kind, url, more string) (dir, conf string) {
 	t.Helper()
-	plugins := publicDir(t)
-	writeFile(t, filepath.Join(plugins, "load"), `#!/bin/sh
+	plugins := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "load"), `#!/bin/sh
 if [ "$1" = config ]; then
 	printf 'graph_title Load\nquiet.label quiet\nbusy.label busy\nbusy.type DERIVE\nbusy.min 0\n'
 else
@@ -49,7 +28,7 @@ fi
 `, 0o755)
 	dir = t.TempDir()
 	conf = filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, fmt.Sprintf("interval: 1s\nhosts: {node.test: '%s'}\nstorage: remote\nremote: {engine: %s, url: '%s'%s}\n",
+	testenv.WriteFile(t, conf, fmt.Sprintf("interval: 1s\nhosts: {node.test: '%s'}\nstorage: remote\nremote: {engine: %s, url: '%s'%s}\n",
 		startNode(t, plugins), kind, url, more), 0o644)
 	return dir, conf
 }
@@ -67,9 +46,9 @@ func drawnFrom(t *testing.T, kind string, e *engine.Engine) {
 	dir, conf := remoteConfig(t, kind, e.URL, ", labels: {site: here}")
 	data := filepath.Join(dir, "data")
 	master := startMaster(t, data, conf)
-	eventually(t, "the graph's values are those of the plugin, the counter's as rates", func() bool {
+	testenv.Eventually(t, "the graph's values are those of the plugin, the counter's as rates", func() bool {
 		e.Flush(t)
-		status, text := master.page(t, "/h/node.test/load.csv?from=now-1m&to=now")
+		status, text := testenv.Get(t, master.url()+"/h/node.test/load.csv?from=now-1m&to=now")
 		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 		return status == http.StatusOK && err == nil && known(rows, "quiet", 42, 42) >= 3 && known(rows, "busy", 5, 20) >= 3
 	})
@@ -80,7 +59,7 @@ func drawnFrom(t *testing.T, kind string, e *engine.Engine) {
 		"/h/node.test":                              "Load",
 		"/metrics":                                  "corbie_remote_failing 0",
 	} {
-		if status, text := master.page(t, path); status != http.StatusOK || !strings.Contains(text, want) {
+		if status, text := testenv.Get(t, master.url()+path); status != http.StatusOK || !strings.Contains(text, want) {
 			t.Errorf("%s: %d, without %q:\n%.500s", path, status, want, text)
 		}
 	}
@@ -115,11 +94,11 @@ func known(rows [][]string, column string, low, high float64) int {
 }
 
 func TestWhileTheEngineIsAwayPagesSaySoAndPollsGoOn(t *testing.T) {
-	dir, conf := remoteConfig(t, "prometheus", "http://"+freeAddress(t), "")
+	dir, conf := remoteConfig(t, "prometheus", "http://"+testenv.FreeAddress(t, "tcp"), "")
 	master := startMaster(t, filepath.Join(dir, "data"), conf)
-	eventually(t, "values wait in the queue and every page says so", func() bool {
-		status, text := master.page(t, "/")
-		_, metrics := master.page(t, "/metrics")
+	testenv.Eventually(t, "values wait in the queue and every page says so", func() bool {
+		status, text := testenv.Get(t, master.url()+"/")
+		metrics := master.page(t, "/metrics")
 		queued := 0
 		for line := range strings.Lines(metrics) {
 			if value, ok := strings.CutPrefix(line, "corbie_remote_queued_samples "); ok {
@@ -128,7 +107,7 @@ func TestWhileTheEngineIsAwayPagesSaySoAndPollsGoOn(t *testing.T) {
 		}
 		return status == http.StatusOK && strings.Contains(text, "The remote storage engine has taken no samples since") && queued >= 6
 	})
-	status, text := master.page(t, "/h/node.test/load.csv?from=now-10m&to=now")
+	status, text := testenv.Get(t, master.url()+"/h/node.test/load.csv?from=now-10m&to=now")
 	if status != http.StatusServiceUnavailable || !strings.Contains(text, "The storage engine does not answer") {
 		t.Errorf("%d %s", status, text)
 	}
@@ -136,23 +115,23 @@ func TestWhileTheEngineIsAwayPagesSaySoAndPollsGoOn(t *testing.T) {
 
 func TestWhatWaitsForTheEngineSurvivesKill9(t *testing.T) {
 	e := engine.VictoriaMetrics(t)
-	away := "http://" + freeAddress(t)
+	away := "http://" + testenv.FreeAddress(t, "tcp")
 	dir, conf := remoteConfig(t, "victoriametrics", away, "")
 	data := filepath.Join(dir, "data")
 	master := startMaster(t, data, conf)
 	const polls = 4
-	eventually(t, "values of several polls wait in the queue", func() bool {
-		_, metrics := master.page(t, "/metrics")
+	testenv.Eventually(t, "values of several polls wait in the queue", func() bool {
+		metrics := master.page(t, "/metrics")
 		_, rest, _ := strings.Cut(metrics, "\ncorbie_remote_queued_samples ")
 		value, _, _ := strings.Cut(rest, "\n")
 		queued, _ := strconv.Atoi(value)
-		_, table := master.page(t, "/metrics")
+		table := master.page(t, "/metrics")
 		_, rest, _ = strings.Cut(table, "\ncorbie_polls_total ")
 		value, _, _ = strings.Cut(rest, "\n")
 		ended, _ := strconv.Atoi(value)
 		return ended > polls && queued >= 2*polls
 	})
-	master.kill()
+	master.Kill()
 	text, err := os.ReadFile(conf)
 	if err != nil {
 		t.Fatal(err)
@@ -160,9 +139,9 @@ func TestWhatWaitsForTheEngineSurvivesKill9(t *testing.T) {
 	// Nothing is polled any more: what arrives was in the queue.
 	start := strings.Index(string(text), "hosts:")
 	end := start + strings.Index(string(text)[start:], "\n") + 1
-	writeFile(t, conf, strings.ReplaceAll(string(text)[:start]+string(text)[end:], away, e.URL), 0o644)
+	testenv.WriteFile(t, conf, strings.ReplaceAll(string(text)[:start]+string(text)[end:], away, e.URL), 0o644)
 	startMaster(t, data, conf)
-	eventually(t, "everything that waited is in the engine", func() bool {
+	testenv.Eventually(t, "everything that waited is in the engine", func() bool {
 		e.Flush(t)
 		out, _, code := corbie(t, "export", "node.test", "load", "--config", conf, "--data", data)
 		return code == exitOK && strings.Count(out, ",load,") >= 2*(polls-1)

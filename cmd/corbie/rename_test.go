@@ -3,16 +3,16 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // site is a master with its configuration and data.
@@ -26,7 +26,7 @@ type site struct {
 func newSite(t *testing.T, conf string) *site {
 	t.Helper()
 	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data"), conf: filepath.Join(t.TempDir(), "corbie.yml")}
-	writeFile(t, s.conf, conf, 0o644)
+	testenv.WriteFile(t, s.conf, conf, 0o644)
 	s.master = startMaster(t, s.dir, s.conf)
 	return s
 }
@@ -49,11 +49,9 @@ func (s *site) refused(args ...string) string {
 // reload gives the master another configuration.
 func (s *site) reload(conf string) {
 	s.t.Helper()
-	writeFile(s.t, s.conf, conf, 0o644)
-	if err := s.master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		s.t.Fatal(err)
-	}
-	s.master.waitFor(s.t, "configuration reloaded")
+	testenv.WriteFile(s.t, s.conf, conf, 0o644)
+	s.master.Signal(s.t, syscall.SIGHUP)
+	s.master.WaitFor(s.t, "configuration reloaded")
 }
 
 func (s *site) restart() {
@@ -64,26 +62,14 @@ func (s *site) restart() {
 
 func (s *site) stop() {
 	s.t.Helper()
-	if err := s.master.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
-	<-s.master.done
+	s.master.Stop(s.t)
 }
 
 // page is what the master serves at a path.
 func (s *site) page(path string) (body string, status int) {
 	s.t.Helper()
-	address := regexp.MustCompile(`url=(http://\S+)`).FindStringSubmatch(s.master.logged())
-	answer, err := http.Get(address[1] + path) //nolint:forbidigo // of a test
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(text), answer.StatusCode
+	status, body = testenv.Get(s.t, s.master.url()+path)
+	return body, status
 }
 
 // hosts are the names and states that "corbie hosts" lists, without the master itself.
@@ -130,11 +116,11 @@ func (s *site) problem(id string) time.Time {
 // roomNode is a node with a temperature that is always too high, and a counter.
 func roomNode(t *testing.T) (address, plugins string) {
 	t.Helper()
-	plugins = publicDir(t)
-	writeFile(t, filepath.Join(plugins, "room"), `#!/bin/sh
+	plugins = testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "room"), `#!/bin/sh
 [ "$1" = config ] && { echo graph_title Room; echo temp.label temp; echo temp.critical 30; } || echo temp.value 42
 `, 0o755)
-	writeFile(t, filepath.Join(plugins, "seconds"), `#!/bin/sh
+	testenv.WriteFile(t, filepath.Join(plugins, "seconds"), `#!/bin/sh
 [ "$1" = config ] && { echo graph_title Seconds; echo s.label s; echo s.type DERIVE; echo s.min 0; } || echo s.value $(date +%s)
 `, 0o755)
 	return startNode(t, plugins), plugins
@@ -143,7 +129,7 @@ func roomNode(t *testing.T) (address, plugins string) {
 func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
 	address, _ := roomNode(t)
 	s := newSite(t, "interval: 1s\ngroups: {g: {}}\nhosts: {old: {address: '"+address+"', group: g}}\n")
-	eventually(t, "a problem and some values are there", func() bool {
+	testenv.Eventually(t, "a problem and some values are there", func() bool {
 		return !s.problem("g;old:room.temp").IsZero() && len(s.values("old", "seconds")) > 3
 	})
 	began := s.problem("g;old:room.temp")
@@ -159,7 +145,7 @@ func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
 	if out := s.corbie("rename", "old", "new"); !strings.Contains(out, "g;old is g;new now") || !strings.Contains(out, "--undo 'g;old'") {
 		t.Errorf("rename says %q", out)
 	}
-	s.master.waitFor(t, "it is polled under its new name")
+	s.master.WaitFor(t, "it is polled under its new name")
 	for i, view := range views {
 		after, status := s.page("/h/g;new/seconds" + strings.Replace(view, "now-10m", from, 1) + till)
 		if want := strings.ReplaceAll(before[i], "old", "new"); status != http.StatusOK || after != want {
@@ -169,11 +155,11 @@ func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
 	if got := s.hosts(); got != "g;new ok" {
 		t.Errorf("hosts: %s", got)
 	}
-	eventually(t, "the problem goes on under the new name", func() bool { return s.problem("g;new:room.temp").Equal(began) })
+	testenv.Eventually(t, "the problem goes on under the new name", func() bool { return s.problem("g;new:room.temp").Equal(began) })
 	if !s.problem("g;old:room.temp").IsZero() {
 		t.Error("the old name still has a problem")
 	}
-	eventually(t, "values are stored under the new name", func() bool { return len(s.values("new", "seconds")) > len(stored)+2 })
+	testenv.Eventually(t, "values are stored under the new name", func() bool { return len(s.values("new", "seconds")) > len(stored)+2 })
 	for i, row := range s.values("new", "seconds")[:len(stored)] {
 		if row[0] != stored[i][0] || row[len(row)-1] != stored[i][len(row)-1] {
 			t.Errorf("value %d was %v, is %v", i, stored[i], row)
@@ -185,14 +171,14 @@ func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
 
 	s.reload("interval: 1s\ngroups: {g: {}}\nhosts: {new: {address: '" + address + "', group: g}}\n")
 	many := len(s.values("new", "seconds"))
-	eventually(t, "polls go on after the configuration has the new name", func() bool { return len(s.values("new", "seconds")) > many+1 })
+	testenv.Eventually(t, "polls go on after the configuration has the new name", func() bool { return len(s.values("new", "seconds")) > many+1 })
 	s.restart()
-	eventually(t, "and after a restart", func() bool {
+	testenv.Eventually(t, "and after a restart", func() bool {
 		return len(s.values("new", "seconds")) > many+3 && s.problem("g;new:room.temp").Equal(began)
 	})
 
 	s.corbie("rename", "--undo", "old")
-	eventually(t, "both are apart again", func() bool { return s.hosts() == "g;new ok, g;old archived" })
+	testenv.Eventually(t, "both are apart again", func() bool { return s.hosts() == "g;new ok, g;old archived" })
 	if n := len(s.values("old", "seconds")); n < len(stored) || n > len(stored)+5 {
 		t.Errorf("the old host has %d values, had %d", n, len(stored))
 	}
@@ -205,7 +191,7 @@ func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
 func TestHostsAreRenamedMergedAndRemovedWithoutAMaster(t *testing.T) {
 	address, plugins := roomNode(t)
 	s := newSite(t, "interval: 1s\nhosts: {web1: {address: '"+address+"', use_node_name: yes}, web2: {address: '"+address+"', use_node_name: yes}}\n")
-	eventually(t, "problems and values are there", func() bool {
+	testenv.Eventually(t, "problems and values are there", func() bool {
 		return !s.problem("web1:room.temp").IsZero() && !s.problem("web2:room.temp").IsZero() && len(s.values("web1", "room")) > 2
 	})
 	if talk := s.refused("rename", "web1", "web2"); !strings.Contains(talk, "take one of them out of the configuration") {
@@ -217,13 +203,13 @@ func TestHostsAreRenamedMergedAndRemovedWithoutAMaster(t *testing.T) {
 	began := s.problem("web1:room.temp")
 	s.stop()
 	s.corbie("rename", "web1", "shop1")
-	writeFile(t, s.conf, "interval: 1s\nhosts: {shop1: {address: '"+address+"', use_node_name: yes}, web1: {address: '"+address+"', use_node_name: yes}}\n", 0o644)
+	testenv.WriteFile(t, s.conf, "interval: 1s\nhosts: {shop1: {address: '"+address+"', use_node_name: yes}, web1: {address: '"+address+"', use_node_name: yes}}\n", 0o644)
 	s.master = startMaster(t, s.dir, s.conf)
-	if !strings.Contains(s.master.logged(), "the old name of a renamed host is that of another one from now on") {
+	if !strings.Contains(s.master.Log(), "the old name of a renamed host is that of another one from now on") {
 		t.Error("the log does not say that the name is another host's")
 	}
-	eventually(t, "the problem is that of the renamed host", func() bool { return s.problem("shop1:room.temp").Equal(began) })
-	eventually(t, "another host has the old name", func() bool { return s.hosts() == "shop1 ok, web1 ok, web2 archived" })
+	testenv.Eventually(t, "the problem is that of the renamed host", func() bool { return s.problem("shop1:room.temp").Equal(began) })
+	testenv.Eventually(t, "another host has the old name", func() bool { return s.hosts() == "shop1 ok, web1 ok, web2 archived" })
 	first := s.values("shop1", "room")[0]
 	if own := s.values("web1", "room"); len(own) > 0 && own[0][0] <= first[0] {
 		t.Errorf("the new web1 begins with %v, the old one did with %v", own[0], first)
@@ -247,14 +233,14 @@ func TestHostsAreRenamedMergedAndRemovedWithoutAMaster(t *testing.T) {
 	}
 	s.corbie("remove", "--undo", "web2")
 	s.corbie("rename", "web2", "shop1")
-	eventually(t, "two hosts are one", func() bool { return s.hosts() == "shop1 ok, web1 ok" })
+	testenv.Eventually(t, "two hosts are one", func() bool { return s.hosts() == "shop1 ok, web1 ok" })
 
 	first = s.values("shop1", "room")[0]
 	// The plugin calls its graph and its field differently from now on.
 	if err := os.Rename(filepath.Join(plugins, "room"), filepath.Join(plugins, "hall")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the node offers the new name", func() bool { return strings.Contains(s.corbie("graphs", "shop1"), "hall") })
+	testenv.Eventually(t, "the node offers the new name", func() bool { return strings.Contains(s.corbie("graphs", "shop1"), "hall") })
 	s.corbie("rename", "shop1/room", "shop1/hall")
 	if got := s.values("shop1", "hall")[0]; got[0] != first[0] {
 		t.Errorf("the graph begins with %v, want %v", got, first)
@@ -270,7 +256,7 @@ func TestHostsAreRenamedMergedAndRemovedWithoutAMaster(t *testing.T) {
 func TestWhatCannotBeRenamedIsExplained(t *testing.T) {
 	address, _ := roomNode(t)
 	s := newSite(t, "interval: 1s\nhosts: {web1: '"+address+"'}\n")
-	eventually(t, "values are there", func() bool { return strings.Contains(s.corbie("graphs", "web1"), "room") })
+	testenv.Eventually(t, "values are there", func() bool { return strings.Contains(s.corbie("graphs", "web1"), "room") })
 	for _, test := range []struct{ from, to, want string }{
 		{"web9", "web2", "'corbie hosts' lists those that are known"},
 		{"web1", "web1", "it has this name already"},

@@ -7,21 +7,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"corbie/internal/testenv"
 )
 
 func TestAReloadSaysWhatTakesEffectOnlyAtTheNextStart(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "interval: 1m\n", 0o644)
+	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
 	master := startMaster(t, filepath.Join(dir, "data"), conf)
-	writeFile(t, conf, "interval: 2m\nconcurrency: 7\nnotify: {wait: 5s}\n", 0o644)
-	if err := master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	master.waitFor(t, "configuration reloaded")
+	testenv.WriteFile(t, conf, "interval: 2m\nconcurrency: 7\nnotify: {wait: 5s}\n", 0o644)
+	master.Signal(t, syscall.SIGHUP)
+	master.WaitFor(t, "configuration reloaded")
 	for key, want := range map[string]bool{"concurrency": true, "notify": true, "interval": false, "listen": false, "retention": false} {
-		if got := strings.Contains(master.logged(), "when the master is started again\" key="+key); got != want {
-			t.Errorf("%s is named: %v, want %v\n%s", key, got, want, master.logged())
+		if got := strings.Contains(master.Log(), "when the master is started again\" key="+key); got != want {
+			t.Errorf("%s is named: %v, want %v\n%s", key, got, want, master.Log())
 		}
 	}
 }
@@ -30,25 +30,23 @@ func TestFactsAreOnThePagesAndReloaded(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	text := "interval: 1m\ngroups: {web: {facts: {owner: web team}}}\nhosts: {\"web;www1\": {address: \"127.0.0.1:1\", facts: {rack: B7}}}\n"
-	writeFile(t, conf, text, 0o644)
+	testenv.WriteFile(t, conf, text, 0o644)
 	master := startMaster(t, filepath.Join(dir, "data"), conf)
-	got := page(t, master.url()+"/inventory.csv")
+	got := master.page(t, "/inventory.csv")
 	if !strings.Contains(got, ",owner,rack\n") || !strings.Contains(got, ",web team,B7\n") {
 		t.Errorf("the inventory is %q", got)
 	}
-	writeFile(t, conf, strings.Replace(text, "rack: B7", "rack: C2, ipmi: yes", 1), 0o644)
-	if err := master.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	master.waitFor(t, "configuration reloaded")
-	if got = page(t, master.url()+"/h/www1"); !strings.Contains(got, "C2") || strings.Contains(got, "B7") {
+	testenv.WriteFile(t, conf, strings.Replace(text, "rack: B7", "rack: C2, ipmi: yes", 1), 0o644)
+	master.Signal(t, syscall.SIGHUP)
+	master.WaitFor(t, "configuration reloaded")
+	if got = master.page(t, "/h/www1"); !strings.Contains(got, "C2") || strings.Contains(got, "B7") {
 		t.Errorf("the page of the host shows the facts of before: %s", got)
 	}
 }
 
 func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
-	plugins := publicDir(t)
-	writeFile(t, filepath.Join(plugins, "one"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1\n", 0o755)
+	plugins := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "one"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1\n", 0o755)
 	conf := writeConfig(t, startNode(t, plugins), "")
 	dir := t.TempDir()
 	stored := func() bool {
@@ -56,7 +54,7 @@ func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
 		return strings.Contains(out, ",one,v,1\n")
 	}
 	startMaster(t, dir, conf)
-	eventually(t, "a value is stored", stored)
+	testenv.Eventually(t, "a value is stored", stored)
 	for _, damage := range []func(path string) error{
 		func(path string) error {
 			return os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 500)), 0o600)
@@ -81,11 +79,11 @@ func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
 			t.Fatal(err)
 		}
 		master := startMaster(t, dir, conf)
-		if !strings.Contains(master.logged(), "the catalogue was damaged and is set aside") {
-			t.Errorf("it does not say what it did:\n%s", master.logged())
+		if !strings.Contains(master.Log(), "the catalogue was damaged and is set aside") {
+			t.Errorf("it does not say what it did:\n%s", master.Log())
 		}
-		eventually(t, "values are stored again", stored)
-		eventually(t, "it is a problem", func() bool {
+		testenv.Eventually(t, "values are stored again", stored)
+		testenv.Eventually(t, "it is a problem", func() bool {
 			out, _, _ := corbie(t, "problems", "--data", dir)
 			return strings.Contains(out, "corbie_storage")
 		})
@@ -95,15 +93,15 @@ func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
 func TestASecondMasterIsRefusedAtOnceAndOneAfterAKillIsNot(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "interval: 1m\n", 0o644)
+	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
 	data := filepath.Join(dir, "data")
 	for range 3 {
 		first := startMaster(t, data, conf)
 		_, talk, code := corbie(t, "serve", "--config", conf, "--data", data, "--listen", "127.0.0.1:0")
-		if want := "is in use by process " + strconv.Itoa(first.cmd.Process.Pid); code != exitFailed || !strings.Contains(talk, want) {
+		if want := "is in use by process " + strconv.Itoa(first.Cmd.Process.Pid); code != exitFailed || !strings.Contains(talk, want) {
 			t.Errorf("exit %d: %s", code, talk)
 		}
-		first.kill()
+		first.Kill()
 	}
 }
 
@@ -115,8 +113,8 @@ func TestServeRefusesAnIntervalOfNothing(t *testing.T) {
 }
 
 func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
-	plugins := publicDir(t)
-	writeFile(t, filepath.Join(plugins, "big"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1234567890\n", 0o755)
+	plugins := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "big"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1234567890\n", 0o755)
 	address := startNode(t, plugins)
 	_, talk, code := corbie(t, "poll", address, "--plugin", "nothing")
 	if code != exitFailed || !strings.Contains(talk, "the node does not offer nothing") {
@@ -124,9 +122,9 @@ func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "interval: 1s\nhosts: {node.test: '"+address+"'}\n", 0o644)
+	testenv.WriteFile(t, conf, "interval: 1s\nhosts: {node.test: '"+address+"'}\n", 0o644)
 	startMaster(t, dir, conf)
-	eventually(t, "a value is exported with all its digits", func() bool {
+	testenv.Eventually(t, "a value is exported with all its digits", func() bool {
 		out, _, _ := corbie(t, "export", "node.test", "big", "--data", dir)
 		return strings.Contains(out, ",big,v,1234567890\n")
 	})
@@ -135,12 +133,12 @@ func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
 func TestDamagedSilencesSayWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "interval: 1m\n", 0o644)
+	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
 	if err := os.Mkdir(filepath.Join(dir, alertsFolder), 0o750); err != nil {
 		t.Fatal(err)
 	}
 	silences := filepath.Join(dir, alertsFolder, "silences")
-	writeFile(t, silences, "\x08these are no silences", 0o644)
+	testenv.WriteFile(t, silences, "\x08these are no silences", 0o644)
 	_, talk, code := corbie(t, "serve", "--config", conf, "--data", dir, "--listen", "127.0.0.1:0")
 	if code != exitFailed || !strings.Contains(talk, silences) || !strings.Contains(talk, "move it away and start again") {
 		t.Errorf("exit %d: %s", code, talk)
@@ -154,13 +152,13 @@ func TestDamagedSilencesSayWhatToDo(t *testing.T) {
 func TestADamagedNotificationLogIsUsedUpToTheDamage(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
-	writeFile(t, conf, "interval: 1m\n", 0o644)
+	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
 	if err := os.Mkdir(filepath.Join(dir, alertsFolder), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, alertsFolder, "nflog"), "\x08this is no log", 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, alertsFolder, "nflog"), "\x08this is no log", 0o644)
 	master := startMaster(t, dir, conf)
-	if !strings.Contains(master.logged(), "dropped the torn end of the notification log") {
-		t.Errorf("the log does not say that something was dropped:\n%s", master.logged())
+	if !strings.Contains(master.Log(), "dropped the torn end of the notification log") {
+		t.Errorf("the log does not say that something was dropped:\n%s", master.Log())
 	}
 }

@@ -16,22 +16,21 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
 
 // startSpoolNode starts a node that samples every second, and returns its address.
 func startSpoolNode(t *testing.T) string {
 	t.Helper()
-	plugins, address := publicDir(t), freeAddress(t)
+	plugins := testenv.PublicDir(t)
 	for _, name := range []string{"clock", "other"} {
-		writeFile(t, filepath.Join(plugins, name),
+		testenv.WriteFile(t, filepath.Join(plugins, name),
 			"#!/bin/sh\ncase $1 in config) echo graph_title T; echo a.label a; echo b.label b;; *) n=$(date +%s%N); echo a.value $n; echo b.value $n;; esac\n", 0o755)
 	}
 	conf := filepath.Join(t.TempDir(), "node.conf")
-	writeFile(t, conf, fmt.Sprintf("native no\nhost_name node.test\nstatedir %s\nspool yes\nspooldir %s\nsample_interval 1\n", publicDir(t), t.TempDir()), 0o644)
-	p := start(t, "corbie-node", nil, buildNode(t), "serve", "--config", conf, "--listen", address, "--servicedir", plugins)
-	p.waitFor(t, "listening")
-	return address
+	testenv.WriteFile(t, conf, fmt.Sprintf("native no\nhost_name node.test\nstatedir %s\nspool yes\nspooldir %s\nsample_interval 1\n", testenv.PublicDir(t), t.TempDir()), 0o644)
+	return serveNode(t, conf, plugins)
 }
 
 // gate passes sessions on to a node and looks at the answers to spoolfetch on their way.
@@ -138,7 +137,7 @@ func TestAKillBetweenFetchAndStoreLosesNothingOfASpool(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	const kills = 9
 	for kill := range kills {
-		eventually(t, "the node has another sample", func() bool { return len(spooled(t, node)) > 4*kill })
+		testenv.Eventually(t, "the node has another sample", func() bool { return len(spooled(t, node)) > 4*kill })
 		fetched := make(chan struct{}, 1)
 		arrives := kill%3 != 0
 		look := func(piece []byte, whole bool) int {
@@ -160,13 +159,13 @@ func TestAKillBetweenFetchAndStoreLosesNothingOfASpool(t *testing.T) {
 		if kill%3 == 2 { // it may have been stored
 			<-time.After(time.Duration(random.IntN(30)) * time.Millisecond)
 		}
-		master.kill()
+		master.Kill()
 	}
 	gate.seen.Store(nil)
 	enough := time.Now()
 	startMaster(t, data, conf)
 	var stored map[string]string
-	eventually(t, "everything is stored", func() bool {
+	testenv.Eventually(t, "everything is stored", func() bool {
 		stored = exported(t, data)
 		for key := range stored {
 			if at, _, _ := strings.Cut(key, " "); strings.Contains(key, "other b") && at > enough.UTC().Format("2006-01-02T15:04:05Z") {

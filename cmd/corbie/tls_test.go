@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"corbie/internal/testenv"
 	"corbie/munin/wire/wiretest"
 )
 
@@ -22,29 +23,25 @@ func tlsKeys(file, ca string) string {
 // and nothing else.
 func startTLSNodes(t *testing.T, lines string) map[string]string {
 	t.Helper()
-	plugins, dir := publicDir(t), publicDir(t)
-	writeFile(t, filepath.Join(plugins, "uptime"),
+	program := testenv.Program(t, "munin-node")
+	testenv.Root(t)
+	plugins, dir := testenv.PublicDir(t), testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(plugins, "uptime"),
 		"#!/bin/sh\ncase $1 in config) echo graph_title Uptime; echo uptime.label uptime;; *) echo uptime.value 42;; esac\n", 0o755)
-	nodes := map[string]string{"munin-node": freeAddress(t), "corbie-node": freeAddress(t)}
+	nodes := map[string]string{"munin-node": testenv.FreeAddress(t, "tcp"), "corbie-node": testenv.FreeAddress(t, "tcp")}
 
 	_, port, _ := net.SplitHostPort(nodes["munin-node"])
 	conf := filepath.Join(dir, "munin-node.conf")
-	writeFile(t, conf, fmt.Sprintf("log_level 4\nlog_file %[1]s/node.log\npid_file %[1]s/node.pid\nbackground 0\nsetsid 0\n"+
+	testenv.WriteFile(t, conf, fmt.Sprintf("log_level 4\nlog_file %[1]s/node.log\npid_file %[1]s/node.pid\nbackground 0\nsetsid 0\n"+
 		"user root\ngroup root\nhost_name node.test\nallow ^127\\.0\\.0\\.1$\nhost 127.0.0.1\nport %[2]s\n"+
 		"ignore_file ^(?!uptime$)\n%[3]s", dir, port, lines), 0o644)
-	start(t, "munin-node", nil, "/usr/sbin/munin-node", "--foreground", "--config", conf)
+	start(t, "munin-node", nil, program, "--foreground", "--config", conf)
 
 	conf = filepath.Join(dir, "node.conf")
-	writeFile(t, conf, "native no\nhost_name node.test\nstatedir "+dir+"\nservicedir "+plugins+"\n"+lines, 0o644)
-	start(t, "corbie-node", nil, buildNode(t), "serve", "--config", conf, "--listen", nodes["corbie-node"])
-	for name, address := range nodes {
-		eventually(t, name+" listens", func() bool {
-			conn, err := net.Dial("tcp", address)
-			if err == nil {
-				conn.Close()
-			}
-			return err == nil
-		})
+	testenv.WriteFile(t, conf, "native no\nhost_name node.test\nstatedir "+dir+"\nservicedir "+plugins+"\n"+lines, 0o644)
+	start(t, "corbie-node", nil, nodeProgram(t), "serve", "--config", conf, "--listen", nodes["corbie-node"])
+	for _, address := range nodes {
+		testenv.AwaitListener(t, address)
 	}
 	return nodes
 }
@@ -52,10 +49,7 @@ func startTLSNodes(t *testing.T, lines string) map[string]string {
 // TestTheMasterPollsThroughTLS is our master against Debian's node and ours, which want every master to show a
 // certificate of their CA.
 func TestTheMasterPollsThroughTLS(t *testing.T) {
-	needPeer(t, "munin-node")
-	if err := exec.CommandContext(t.Context(), "perl", "-MNet::SSLeay", "-e", "1").Run(); err != nil {
-		missPeer(t, "Net::SSLeay")
-	}
+	testenv.Need(t, "Net::SSLeay", exec.CommandContext(t.Context(), "perl", "-MNet::SSLeay", "-e", "1").Run() == nil)
 	ca, stranger := wiretest.NewCA(t, "authority"), wiretest.NewCA(t, "stranger")
 	master, node, spy := ca.Issue(t, "master"), ca.Issue(t, "node"), stranger.Issue(t, "spy")
 	const advice = "the node refused the certificate of this side, or that there is none; its log says why"
@@ -63,7 +57,7 @@ func TestTheMasterPollsThroughTLS(t *testing.T) {
 		poll := func(conf string) (said string, code int) {
 			t.Helper()
 			file := filepath.Join(t.TempDir(), "corbie.yml")
-			writeFile(t, file, fmt.Sprintf("hosts:\n  node.test: {address: \"%s\", tls: {%s}}\n", address, conf), 0o644)
+			testenv.WriteFile(t, file, fmt.Sprintf("hosts:\n  node.test: {address: \"%s\", tls: {%s}}\n", address, conf), 0o644)
 			out, talk, code := corbie(t, "poll", "node.test", "--config", file)
 			return out + talk, code
 		}
@@ -94,7 +88,6 @@ func TestTheMasterPollsThroughTLS(t *testing.T) {
 
 // TestAMasterWithAMuninConfStoresThroughTLS is the way of a Munin set-up that changes its master.
 func TestAMasterWithAMuninConfStoresThroughTLS(t *testing.T) {
-	needPeer(t, "munin-node")
 	ca := wiretest.NewCA(t, "authority")
 	nodes := startTLSNodes(t, paranoid+tlsKeys(ca.Issue(t, "node"), ca.File))
 	text := paranoid + tlsKeys(ca.Issue(t, "munin"), ca.File)
@@ -103,11 +96,11 @@ func TestAMasterWithAMuninConfStoresThroughTLS(t *testing.T) {
 		text += fmt.Sprintf("[test;%s]\naddress %s\nport %s\nuse_node_name yes\n", name, host, port)
 	}
 	conf, data := filepath.Join(t.TempDir(), "munin.conf"), t.TempDir()
-	writeFile(t, conf, text, 0o644)
+	testenv.WriteFile(t, conf, text, 0o644)
 	p := start(t, "corbie serve", nil, "corbie", "serve", "--munin-conf", conf, "--data", data, "--listen", "127.0.0.1:0", "--interval", "1s")
-	p.waitFor(t, "listening")
+	p.WaitFor(t, "listening")
 	for name := range nodes {
-		eventually(t, name+" is stored", func() bool {
+		testenv.Eventually(t, name+" is stored", func() bool {
 			out, _, code := corbie(t, "export", name, "--data", data, "--from", "now-1h")
 			return code == exitOK && strings.Contains(out, ",uptime,uptime,")
 		})

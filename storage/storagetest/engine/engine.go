@@ -2,12 +2,10 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // Engine is one that runs.
@@ -36,7 +36,7 @@ func Prometheus(tb testing.TB) *Engine {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	address := free(tb)
+	address := testenv.FreeAddress(tb, "tcp")
 	pid := start(tb, "prometheus", "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
 		"--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=10y", "--log.level=warn")
 	e := &Engine{URL: "http://" + address, dir: filepath.Join(dir, "data"), pid: pid}
@@ -47,52 +47,18 @@ func Prometheus(tb testing.TB) *Engine {
 // VictoriaMetrics starts Debian's victoria-metrics. It runs until the end of the test.
 func VictoriaMetrics(tb testing.TB) *Engine {
 	tb.Helper()
-	dir, address := tb.TempDir(), free(tb)
+	dir, address := tb.TempDir(), testenv.FreeAddress(tb, "tcp")
 	pid := start(tb, "victoria-metrics", "-storageDataPath="+dir, "-httpListenAddr="+address, "-retentionPeriod=10y", "-loggerLevel=WARN", "-memory.allowedBytes=256MB")
 	e := &Engine{URL: "http://" + address, flush: "/internal/force_flush", dir: dir, pid: pid}
 	e.await(tb, "/health")
 	return e
 }
 
-// free is an address that nobody listens on.
-func free(tb testing.TB) string {
-	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // start runs a program until the end of the test; where it is not installed the test is skipped.
-func start(tb testing.TB, name string, args ...string) int {
+func start(tb testing.TB, name string, args ...string) (pid int) {
 	tb.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			tb.Fatalf("peer %s: %v", name, err)
-		}
-		tb.Skipf("peer %s is not installed: .ci/peers installs it", name)
-	}
-	var said bytes.Buffer
-	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 20 * time.Second
-	if err := cmd.Start(); err != nil {
-		stop()
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		stop()
-		_ = cmd.Wait() // it was told to end
-		if tb.Failed() {
-			tb.Logf("%s said:\n%s", name, said.String())
-		}
-	})
-	return cmd.Process.Pid
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), testenv.Program(tb, name), args...) //nolint:gosec // what the test asks for
+	return testenv.Start(tb, name, cmd).Cmd.Process.Pid
 }
 
 // Usage is what an engine has used since it began: processor time, resident memory now, and disk.
@@ -139,14 +105,10 @@ func (e *Engine) Usage(tb testing.TB) Usage {
 
 func (e *Engine) await(tb testing.TB, path string) {
 	tb.Helper()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-ticker.C {
-		if status, _ := e.get(tb, path); status == http.StatusOK {
-			return
-		}
-	}
-	tb.Fatalf("%s does not become ready", e.URL)
+	testenv.Eventually(tb, e.URL+" is ready", func() bool {
+		status, _ := e.get(tb, path)
+		return status == http.StatusOK
+	})
 }
 
 // Flush makes what was written visible.
