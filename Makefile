@@ -5,8 +5,9 @@ SHELL := /bin/bash
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 FUZZTIME ?= 10s
+PREFIX ?= /usr/local
 
-.PHONY: help build run demo test lint bench fuzz peers clean golden
+.PHONY: help build install run demo test lint bench fuzz peers clean golden
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +17,9 @@ build: ## build bin/corbie (the master), bin/corbie-node (the agent, static) and
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/corbie-node ./cmd/corbie-node
 	go build -trimpath -o bin/corbie ./cmd/corbie
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/corbie-fleet ./cmd/corbie-fleet
+
+install: ## put what make build made below PREFIX (/usr/local), with units, plugins and /etc/corbie; DESTDIR goes in front
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ./.ci/install
 
 run: build ## build, then run a node and a master on loopback with this machine's graphs
 	@./.ci/try

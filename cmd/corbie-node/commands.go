@@ -41,9 +41,11 @@ func (p *program) command() *cobra.Command {
 		Long:          "corbie-node offers the plugins of this machine to the masters that may ask for them, over Munin's protocol.\nIt runs Munin's plugins and reads Munin's configuration.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version(),
 		Args:          usage(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate("corbie-node {{.Version}}\n")
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitError{code: exitUsage, err: err} })
@@ -123,7 +125,7 @@ func (p *program) fill(ctx context.Context, cfg *node.Config) {
 		cfg.LibDir = env["MUNIN_LIBDIR"]
 	}
 	if cfg.LibDir == "" {
-		cfg.LibDir = "/usr/share/corbie"
+		cfg.LibDir = p.share
 		const munins = "/usr/share/munin"
 		if _, err := os.Stat(munins + "/plugins/plugin.sh"); err == nil {
 			cfg.LibDir = munins

@@ -23,9 +23,6 @@ var (
 	_ configure.Agent  = (*snmp.Session)(nil)
 )
 
-// ourLibrary is where the package puts the plugins that come with the node.
-const ourLibrary = "/usr/share/corbie/plugins"
-
 // configuring is one call of "corbie-node configure".
 type configuring struct {
 	where     folders
@@ -167,7 +164,7 @@ func (p *program) survey(ctx context.Context, cfg *node.Config, v *configuring) 
 		return said != nil && *said
 	}
 	var libraries [][]*configure.Plugin
-	for _, folder := range v.folders(cfg) {
+	for _, folder := range v.folders(cfg, p.share) {
 		catalogue, err := p.catalogueOf(ctx, cfg, folder)
 		if err != nil {
 			return nil, err
@@ -225,11 +222,11 @@ func (p *program) probe(ctx context.Context, v *configuring, plugins []*configur
 }
 
 // folders are the libraries to look into.
-func (v *configuring) folders(cfg *node.Config) []string {
+func (v *configuring) folders(cfg *node.Config, share string) []string {
 	if len(v.libraries) > 0 {
 		return v.libraries
 	}
-	return slices.DeleteFunc(slices.Compact([]string{filepath.Join(cfg.LibDir, "plugins"), ourLibrary}), func(folder string) bool {
+	return slices.DeleteFunc(slices.Compact([]string{filepath.Join(cfg.LibDir, "plugins"), filepath.Join(share, "plugins")}), func(folder string) bool {
 		_, err := os.Stat(folder)
 		return err != nil
 	})

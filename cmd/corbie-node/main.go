@@ -40,7 +40,7 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := program{
-		name: os.Args[0], environ: os.Environ(), hangups: hangups,
+		name: os.Args[0], environ: os.Environ(), hangups: hangups, share: shareFolder(os.Executable()),
 		stdout: os.Stdout, stderr: os.Stderr,
 	}
 	code := p.run(ctx, os.Args[1:])
@@ -58,6 +58,7 @@ func hangups() <-chan os.Signal {
 // program is one call of corbie-node with all that it may touch of its surroundings.
 type program struct {
 	name           string // argv[0]
+	share          string // what was installed with the program
 	environ        []string
 	hangups        func() <-chan os.Signal // each asks to read the configuration anew
 	stdout, stderr io.Writer
@@ -141,6 +142,20 @@ func environMap(environ []string) map[string]string {
 		}
 	}
 	return env
+}
+
+// shareFolder is where "make install" puts what comes with the program, by the program's path: beside the folder of programs, whatever
+// prefix that is in. It is the folder of a distribution's package where there is none.
+func shareFolder(program string, err error) string {
+	const packaged = "/usr/share/corbie"
+	if err != nil {
+		return packaged
+	}
+	beside := filepath.Join(filepath.Dir(program), "../share/corbie")
+	if _, err := os.Stat(filepath.Join(beside, "plugins/plugin.sh")); err != nil {
+		return packaged
+	}
+	return beside
 }
 
 // version is that of the module, or of the commit it was built from.
