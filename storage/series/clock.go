@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/index"
 
 	"corbie/munin"
 	"corbie/storage/rollup"
@@ -35,6 +41,12 @@ type clock struct {
 	err    error
 }
 
+// ends remembers the newest sample of the blocks whose time lies ahead of the clock.
+type ends struct {
+	mu    sync.Mutex
+	known map[ulid.ULID]int64
+}
+
 // checkClock fails while the clock is behind what is stored. The TSDB counts from its newest sample: one that is years ahead makes it refuse all
 // others for years. So when the clock was ahead for a while and is right again, what was stored meanwhile is set aside.
 func (db *DB) checkClock(ctx context.Context, now time.Time) error {
@@ -42,35 +54,83 @@ func (db *DB) checkClock(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	newest := db.newest()
+	newest, err := db.newest(ctx, now)
 	done()
-	if newest <= now.Add(wrongBy).UnixMilli() {
-		return nil
+	if err != nil || newest <= now.Add(wrongBy).UnixMilli() {
+		return err
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.closed || db.down != nil || db.newest() <= now.Add(wrongBy).UnixMilli() {
+	if db.closed || db.down != nil {
 		return nil
+	}
+	if newest, err = db.newest(ctx, now); err != nil || newest <= now.Add(wrongBy).UnixMilli() {
+		return err
 	}
 	if age := now.Sub(db.clock.looked); age >= 0 && age < clockEvery {
 		return db.clock.err
 	}
-	db.clock = clock{looked: now, err: db.judgeClock(ctx, now)}
+	db.clock = clock{looked: now, err: db.judgeClock(ctx, now, newest)}
 	return db.clock.err
 }
 
-// newest is the time of the newest sample.
-func (db *DB) newest() int64 {
-	newest := db.tsdb.Head().MaxTime()
+// newest is the time of the newest sample. A block may be said to last longer: one of late samples, and what it was merged into, is up to 8 hours
+// longer than what is in it.
+func (db *DB) newest(ctx context.Context, now time.Time) (int64, error) {
+	newest, ahead := db.tsdb.Head().MaxTime(), now.Add(wrongBy).UnixMilli()
+	db.ends.mu.Lock()
+	defer db.ends.mu.Unlock()
+	known := make(map[ulid.ULID]int64)
 	for _, b := range db.tsdb.Blocks() {
-		newest = max(newest, b.Meta().MaxTime-1)
+		meta := b.Meta()
+		end := meta.MaxTime - 1
+		if end > ahead {
+			var ok bool
+			if end, ok = db.ends.known[meta.ULID]; !ok {
+				var err error
+				if end, err = lastIn(ctx, b); ctx.Err() != nil {
+					return 0, ctx.Err()
+				} else if err != nil {
+					end = meta.MinTime // Damage is told by who reads its samples; it must not end storing others.
+				}
+			}
+			known[meta.ULID] = end
+		}
+		newest = max(newest, end)
 	}
-	return newest
+	db.ends.known = known
+	return newest, nil
+}
+
+// lastIn is the time of the newest sample of a block.
+func lastIn(ctx context.Context, b *tsdb.Block) (last int64, err error) {
+	r, err := b.Index()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	name, value := index.AllPostingsKey()
+	all, err := r.Postings(ctx, name, value)
+	if err != nil {
+		return 0, err
+	}
+	last = math.MinInt64
+	var builder labels.ScratchBuilder
+	var metas []chunks.Meta
+	for all.Next() {
+		if err := r.Series(all.At(), &builder, &metas); err != nil {
+			return 0, err
+		}
+		for i := range metas {
+			last = max(last, metas[i].MaxTime)
+		}
+	}
+	return last, all.Err()
 }
 
 // judgeClock finds out whether the clock was ahead, or is behind now. It was ahead when there are samples up to about now, then none for longer
 // than late ones are taken, and then those ahead. The caller holds db.mu.
-func (db *DB) judgeClock(ctx context.Context, now time.Time) error {
+func (db *DB) judgeClock(ctx context.Context, now time.Time, last int64) error {
 	edge := now.Add(MaxAhead).UnixMilli()
 	before, err := db.anyIn(ctx, rollup.Span{From: now.Add(-knownSince).UnixMilli(), To: edge + 1})
 	if err != nil {
@@ -80,7 +140,7 @@ func (db *DB) judgeClock(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	newest := time.UnixMilli(db.newest()).UTC()
+	newest := time.UnixMilli(last).UTC()
 	if !before || after {
 		return fmt.Errorf("it is %s by the clock, but samples up to %s are stored: %w", now.UTC().Format(time.RFC3339), newest.Format(time.RFC3339), errClock)
 	}

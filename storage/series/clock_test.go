@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,48 @@ import (
 type watch struct{ off time.Duration }
 
 func (w *watch) now() time.Time { return time.Now().Add(w.off) }
+
+// A block of late samples is said to last to the end of its 8 hours, which have not passed.
+func TestLateSamplesOfTheLastHoursAreNoSignOfAWrongClock(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		db := open(t, dir, series.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		var want, late []munin.Reading
+		for n := range 14 * 6 {
+			now := time.Now()
+			batch := []munin.Reading{{ID: id("a"), Point: munin.Point{T: now.UnixMilli(), V: float64(n)}}}
+			if r := (munin.Reading{ID: id("b"), Point: munin.Point{T: now.UnixMilli(), V: float64(n)}}); n >= 9*6 && n < 10*6 {
+				late = append(late, r)
+			} else {
+				batch = append(batch, r)
+			}
+			if n == 11*6 {
+				batch = append(batch, late...)
+			}
+			add(t, db, batch...)
+			want = append(want, batch...)
+			<-time.After(10 * time.Minute)
+		}
+		blocks, _, err := db.Finished()
+		if err != nil || !slices.ContainsFunc(blocks, func(b series.Block) bool { return b.Span.To > time.Now().Add(time.Hour).UnixMilli() }) {
+			t.Fatalf("there is no block that ends ahead of the clock, the test shows nothing: %v, %v", blocks, err)
+		}
+		if set := db.Quarantined(); len(set) > 0 || strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("set aside: %v\n%s", set, log.String())
+		}
+		for range 2 {
+			for _, name := range []string{"a", "b"} {
+				own := slices.DeleteFunc(slices.Clone(want), func(r munin.Reading) bool { return r.ID != id(name) })
+				slices.SortFunc(own, func(a, b munin.Reading) int { return int(a.T - b.T) })
+				wantSame(t, scan(t, db, id(name)), own)
+			}
+			closeDB(t, db)
+			db = open(t, dir, series.Options{})
+		}
+		closeDB(t, db)
+	})
+}
 
 func TestAClockThatWasYearsAheadDestroysNothing(t *testing.T) {
 	dir := t.TempDir()

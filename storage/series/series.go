@@ -91,6 +91,7 @@ type DB struct {
 	tsdb   *tsdb.DB
 	down   error // why tsdb could not be opened again; nil while it is open
 	clock  clock
+	ends   ends
 
 	journal  journal
 	gate     atomic.Pointer[gate] // of the open TSDB; nil while it is being opened or closed
