@@ -19,14 +19,27 @@ type piece struct {
 	raw bool
 }
 
+// stored says where raw samples are: from when on in memory, and in which blocks. It is found out in this order: what goes from memory into a block
+// in between is in both, and not in neither.
+type stored struct {
+	memory int64
+	blocks []series.Block
+}
+
+func (s *Samples) stored() (found stored, err error) {
+	found.memory = s.raw.MemoryFrom()
+	found.blocks, _, err = s.raw.Finished()
+	return found, err
+}
+
 // plan divides the range of a query among the tiers so that each instant is read once: first the coarsest whose buckets fit into the
 // steps as wholes and which is what the samples give now; then the raw samples; then, for what is so old that there are none any more,
 // whatever there is, the finest first. Of hosts that are kept for less there may be less than there is of others. The caller holds the lock of the tiers.
-func (s *Samples) plan(whole rollup.Span, step time.Duration, blocks []series.Block, there since) []piece {
-	p := planner{left: []rollup.Span{whole}}
+func (s *Samples) plan(whole rollup.Span, step time.Duration, stored stored, there since) []piece {
+	p, blocks := planner{left: []rollup.Span{whole}}, stored.blocks
 	// A day whose samples begin somewhere within it counts as theirs altogether.
 	day := (24 * time.Hour).Milliseconds()
-	settled := rollup.Span{From: math.MinInt64, To: rollup.Floor(s.raw.MemoryFrom(), day)}
+	settled := rollup.Span{From: math.MinInt64, To: rollup.Floor(stored.memory, day)}
 	for _, one := range slices.Backward(s.tiers.all) {
 		if step%one.size != 0 {
 			continue

@@ -51,7 +51,7 @@ func (s *Samples) fillAll(ctx context.Context, sources []source, out []munin.Ser
 	}
 	s.tiers.mu.RLock()
 	defer s.tiers.mu.RUnlock()
-	blocks, _, err := s.raw.Finished()
+	stored, err := s.stored()
 	if err != nil {
 		return err
 	}
@@ -60,13 +60,13 @@ func (s *Samples) fillAll(ctx context.Context, sources []source, out []munin.Ser
 	step := first.Step
 	for mark, which := range s.byMark(sources) {
 		if len(which) == len(sources) {
-			return s.fillSome(ctx, sources, out, stretch{r, whole, s.plan(whole, step, blocks, mark)})
+			return s.fillSome(ctx, sources, out, stretch{r, whole, s.plan(whole, step, stored, mark)})
 		}
 		some, filled := make([]source, len(which)), make([]munin.Series, len(which))
 		for k, i := range which {
 			some[k], filled[k] = sources[i], out[i]
 		}
-		if err := s.fillSome(ctx, some, filled, stretch{r, whole, s.plan(whole, step, blocks, mark)}); err != nil {
+		if err := s.fillSome(ctx, some, filled, stretch{r, whole, s.plan(whole, step, stored, mark)}); err != nil {
 			return err
 		}
 		for k, i := range which {
