@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -32,12 +33,12 @@ func (s *Samples) RollUp(ctx context.Context, sourceOf SourceOf) (RollUpResult, 
 	var result RollUpResult
 	s.rolling.Lock()
 	defer s.rolling.Unlock()
-	err := s.bringUpToDate(ctx, sourceOf, &result)
+	err := s.bringUpToDate(ctx, sourceOf, math.MinInt64, &result)
 	return result, err
 }
 
-// bringUpToDate is RollUp for who holds rolling.
-func (s *Samples) bringUpToDate(ctx context.Context, sourceOf SourceOf, result *RollUpResult) error {
+// bringUpToDate is RollUp for who holds rolling. Some raw samples before a time will be gone soon.
+func (s *Samples) bringUpToDate(ctx context.Context, sourceOf SourceOf, goes int64, result *RollUpResult) error {
 	blocks, until, err := s.raw.Finished()
 	if err != nil {
 		return fmt.Errorf("roll up: %w", err)
@@ -47,7 +48,7 @@ func (s *Samples) bringUpToDate(ctx context.Context, sourceOf SourceOf, result *
 		spans[i] = b.Span
 	}
 	for _, window := range rollup.Windows(spans, until) {
-		due, err := s.due(ctx, window, blocks, sourceOf)
+		due, err := s.due(ctx, window, blocks, sourceOf, goes)
 		if err == nil && due {
 			err = s.rollUp(ctx, window, blocks, sourceOf, result)
 		}
@@ -66,11 +67,11 @@ func (s *Samples) bringUpToDate(ctx context.Context, sourceOf SourceOf, result *
 }
 
 // due says whether a window has to be rolled up.
-func (s *Samples) due(ctx context.Context, window rollup.Span, blocks []series.Block, sourceOf SourceOf) (bool, error) {
+func (s *Samples) due(ctx context.Context, window rollup.Span, blocks []series.Block, sourceOf SourceOf, goes int64) (bool, error) {
 	if !s.tiers.covered(window, blocks) {
 		return true, nil
 	}
-	return s.tiers.outdated(ctx, window, blocks, sourceOf, s.expiring(window))
+	return s.tiers.outdated(ctx, window, blocks, sourceOf, window.From < goes || s.expiring(window))
 }
 
 // expiring says whether the raw samples of a window will be gone before long: the last chance to make its rollups anew.

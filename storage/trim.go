@@ -139,6 +139,12 @@ func (t *trimmer) raw(ctx context.Context, result *TrimResult, sourceOf SourceOf
 	if err != nil || len(due) == 0 && !m.Unfinished {
 		return err
 	}
+	// What is left of them shall be what they are by the sources of now.
+	var made RollUpResult
+	goes := slices.Max(append(slices.Collect(maps.Values(due)), math.MinInt64)) + trimReach.Milliseconds()
+	if err := s.bringUpToDate(ctx, sourceOf, goes, &made); err != nil {
+		return err
+	}
 	next := m.with(due, true)
 	if err := s.tiers.mark(next); err != nil {
 		return err
@@ -153,8 +159,7 @@ func (t *trimmer) raw(ctx context.Context, result *TrimResult, sourceOf SourceOf
 	if err := s.tiers.mark(next.with(nil, false)); err != nil {
 		return err
 	}
-	var made RollUpResult
-	return s.bringUpToDate(ctx, sourceOf, &made)
+	return s.bringUpToDate(ctx, sourceOf, math.MinInt64, &made)
 }
 
 // due are the hosts of which raw samples go, and the time before which.
