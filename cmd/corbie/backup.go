@@ -11,6 +11,7 @@ import (
 	"corbie/master/config"
 	"corbie/munin"
 	"corbie/storage/backup"
+	"corbie/storage/remote"
 )
 
 func (p *program) backupCommand() *cobra.Command {
@@ -19,7 +20,8 @@ func (p *program) backupCommand() *cobra.Command {
 		Use:   "backup DIR",
 		Short: "Copy the data folder to DIR, beside a running master",
 		Long: `backup copies samples, rollups, catalogue and the state of notices to a folder, also
-while the master runs. The next backup to the same folder copies only what is
+while the master runs. With "storage: remote" samples are in the engine, which needs
+a backup of its own; what waits for it is copied. The next backup to the same folder copies only what is
 new. One that is interrupted leaves the one before as it was.
 
 Where DIR is on the same file system, files that never change (finished blocks of
@@ -49,7 +51,9 @@ func (p *program) restoreCommand() *cobra.Command {
 		Long: `restore reads the whole backup in DIR and compares it with its checksums; only when
 all of it is good it writes the data folder, which must be empty or not exist.
 
-Stop the master first, and run this as its user.`,
+Stop the master first, and run this as its user. With "storage: remote" samples are
+in the engine; what waited for it when the backup was made is sent to it after the
+start. It may have some of that already, which changes nothing.`,
 		Example: `  systemctl stop corbie
   mv /var/lib/corbie /var/lib/corbie.old
   corbie restore /srv/backup/corbie`,
@@ -86,6 +90,7 @@ func (p *program) backup(ctx context.Context, dir string) error {
 		linked = ", of which " + size(result.Linked) + " are links that take no room yet"
 	}
 	fmt.Fprintf(p.stdout, "%s: %d files, %s; %s of it new%s\n", dir, result.Files, size(result.Bytes), size(result.New), linked)
+	p.elsewhere(result)
 	return nil
 }
 
@@ -97,7 +102,28 @@ func (p *program) checkBackup(ctx context.Context, dir string) error {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "%s is whole: %d files, %s, made %s\n", dir, result.Files, size(result.Bytes), result.Made.Local().Format(time.DateTime))
+	p.elsewhere(result)
 	return nil
+}
+
+// elsewhere says plainly that a backup holds no samples, and where they are.
+func (p *program) elsewhere(result backup.Result) {
+	if result.Samples {
+		return
+	}
+	where, how := "the remote engine", ""
+	if conf, err := p.loadConfig(config.Flags{Tolerant: true}); err == nil && conf.Elsewhere {
+		target := remoteOptions(conf, nil).Target
+		where = fmt.Sprintf("%s at %s", target.Engine, target.Read)
+		how = map[remote.Engine]string{
+			remote.VictoriaMetrics: " (vmbackup, or a snapshot: " + target.Read + "/snapshot/create)",
+			remote.Prometheus:      " (with --web.enable-admin-api: curl -X POST " + target.Read + "/api/v1/admin/tsdb/snapshot)",
+		}[target.Engine]
+		if how == "" {
+			how = " (the bucket of its object storage)"
+		}
+	}
+	fmt.Fprintf(p.stdout, "Samples are not in it: %s keeps them and needs a backup of its own%s. What waits for it, %s, is in it.\n", where, how, size(result.Queued))
 }
 
 func (p *program) restore(ctx context.Context, dir string) error {
@@ -112,6 +138,10 @@ func (p *program) restore(ctx context.Context, dir string) error {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "%s is restored as of %s: %d files, %s\n", data, result.Made.Local().Format(time.DateTime), result.Files, size(result.Bytes))
+	if !result.Samples {
+		fmt.Fprintf(p.stdout, "Samples are in the remote engine. After the start %s that waited for it are sent; labels of remote in corbie.yml must be as they were.\n",
+			size(result.Queued))
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"corbie/master/config"
 	"corbie/munin"
 	"corbie/storage"
 	"corbie/storage/catalog"
@@ -55,6 +56,10 @@ func (p *program) importMunin(ctx context.Context, dbdir string) error {
 	data, err := p.findData()
 	if err != nil {
 		return err
+	}
+	if conf, err := p.loadConfig(config.Flags{Tolerant: true}); err == nil && conf.Elsewhere {
+		return fmt.Errorf("with \"storage: remote\" samples are in %s, which takes no averages: what is brought in here would never be shown. "+
+			"Have a master with \"storage: embedded\" for the time before, or keep Munin's pages for it", conf.Remote.Engine)
 	}
 	hosts, err := readDatafile(filepath.Join(dbdir, "datafile"))
 	if err != nil {

@@ -25,6 +25,8 @@ const (
 	catalogName = "catalog.db"
 	importedDir = "imported"
 	marksDir    = "retention"
+	alertsDir   = "alerts"
+	queueDir    = "queue"
 
 	blockName = 26 // letters that the folder of a block has in its name
 )
@@ -40,6 +42,9 @@ type Result struct {
 	New   int64 // bytes that were copied or linked because they were not in the backup yet
 	// Linked is how many bytes of New are hard links to files of the data folder: they take no room as long as those are there.
 	Linked int64
+	// Samples says whether samples are in it: those of a master with "storage: remote" are in its engine.
+	Samples bool
+	Queued  int64 // bytes of the queue of what such an engine had not taken
 }
 
 // Progress is told how many bytes were looked at; it may be nil.
@@ -78,6 +83,14 @@ func (m *manifest) result() Result {
 	r := Result{Made: m.Made, Files: len(m.Files)}
 	for _, f := range m.Files {
 		r.Bytes += f.Size
+		switch folder, _, _ := strings.Cut(f.Path, "/"); folder {
+		case rawDir:
+			r.Samples = true
+		case queueDir:
+			if strings.HasSuffix(f.Path, queueSuffix) {
+				r.Queued += f.Size
+			}
+		}
 	}
 	return r
 }
@@ -94,13 +107,11 @@ type maker struct {
 
 // all copies the parts of a data folder: the samples first, and then what is known about them.
 func (m *maker) all(ctx context.Context, data string) error {
-	frozen, release, err := series.Freeze(filepath.Join(data, rawDir))
-	if err != nil {
+	if err := m.samples(ctx, data); err != nil {
 		return fmt.Errorf("samples of %s: %w", data, err)
 	}
-	err = m.tree(ctx, frozen, rawDir, func(path string) bool { return path == "inuse" || path == "lock" })
-	if err = errors.Join(err, release()); err != nil {
-		return err
+	if err := m.queue(ctx, filepath.Join(data, queueDir)); err != nil {
+		return fmt.Errorf("queue of samples: %w", err)
 	}
 	for _, side := range sideDirs() {
 		if err := m.sides(ctx, filepath.Join(data, side), side); err != nil {
@@ -120,11 +131,48 @@ func (m *maker) all(ctx context.Context, data string) error {
 	if err := catalog.Copy(ctx, filepath.Join(data, catalogName), scratch); err != nil {
 		return err
 	}
-	err = m.add(ctx, scratch, catalogName, false)
+	err := m.add(ctx, scratch, catalogName, false)
 	if err = errors.Join(err, os.Remove(scratch)); err != nil {
 		return err
 	}
-	return m.tree(ctx, filepath.Join(data, "alerts"), "alerts", func(path string) bool { return strings.Contains(path, "tmp") })
+	return m.tree(ctx, filepath.Join(data, alertsDir), alertsDir, func(path string) bool {
+		return strings.Contains(path, "tmp") || strings.HasSuffix(path, ".new")
+	})
+}
+
+// samples copies raw samples. A master that keeps them in an engine has a queue, and perhaps samples of before.
+func (m *maker) samples(ctx context.Context, data string) error {
+	if _, err := os.Stat(filepath.Join(data, rawDir)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(data, queueDir)); err == nil {
+			return nil
+		}
+	}
+	frozen, release, err := series.Freeze(filepath.Join(data, rawDir))
+	if err != nil {
+		return err
+	}
+	err = m.tree(ctx, frozen, rawDir, func(path string) bool { return path == "inuse" || path == "lock" })
+	return errors.Join(err, release())
+}
+
+// queueSuffix is what the names of the files end with in which samples wait for an engine.
+const queueSuffix = ".queue"
+
+// queue copies what waits for an engine, and before it how far that has taken it: what is sent meanwhile is sent again after a restore, and is
+// the same. Files that go meanwhile were sent. They grow at their ends alone, and what is half written there is cut off when they are opened.
+func (m *maker) queue(ctx context.Context, from string) error {
+	files := []string{filepath.Join(from, "sent")}
+	parts, err := filepath.Glob(filepath.Join(from, "*"+queueSuffix))
+	if err != nil {
+		return err
+	}
+	for _, path := range append(files, parts...) {
+		err := m.add(ctx, path, queueDir+"/"+filepath.Base(path), false)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // sides copies finished side blocks. One that the master replaces meanwhile is left out whole: its successor, or the samples, hold the same.
