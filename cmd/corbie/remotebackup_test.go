@@ -51,7 +51,7 @@ func newWriteGate(t *testing.T, e *engine.Engine) *writeGate {
 // metric is the value of a metric of a master.
 func (p *process) metric(t *testing.T, name string) float64 {
 	t.Helper()
-	_, text := p.page(t, "/metrics")
+	text := p.page(t, "/metrics")
 	_, rest, _ := strings.Cut(text, "\n"+name+" ")
 	value, _, _ := strings.Cut(rest, "\n")
 	var v float64
