@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"corbie/internal/testenv"
 	"corbie/storage/storagetest/engine"
 )
 
@@ -83,7 +84,7 @@ func backedUp(t *testing.T, kind string, e *engine.Engine, g *writeGate) {
 		out, _, _ := corbie(t, "export", "--config", conf, "--data", folder, "node.test", "load") // before the first poll there is no such graph
 		return strings.Split(strings.TrimSpace(out), "\n")
 	}
-	eventually(t, "some values are in the engine", func() bool { return len(rows(data)) > 6 })
+	testenv.Eventually(t, "some values are in the engine", func() bool { return len(rows(data)) > 6 })
 	for _, c := range []struct {
 		want string
 		args []string
@@ -108,7 +109,7 @@ func backedUp(t *testing.T, kind string, e *engine.Engine, g *writeGate) {
 
 	g.shut.Store(true)
 	shut := master.metric(t, "corbie_polls_total")
-	eventually(t, "values of several polls wait in the queue", func() bool { return master.metric(t, "corbie_polls_total") >= shut+4 })
+	testenv.Eventually(t, "values of several polls wait in the queue", func() bool { return master.metric(t, "corbie_polls_total") >= shut+4 })
 	waiting := master.metric(t, "corbie_remote_queued_samples")
 	copied := filepath.Join(dir, "backup")
 	for _, args := range [][]string{{"backup", copied}, {"backup", "--check", copied}} {
@@ -118,22 +119,22 @@ func backedUp(t *testing.T, kind string, e *engine.Engine, g *writeGate) {
 		}
 	}
 	before := rows(data)
-	master.kill()
+	master.Kill()
 	if out := mustCorbie(t, "restore", copied, "--config", conf, "--data", place); !strings.Contains(out, "Samples are in the remote engine") {
 		t.Errorf("restore says %q", out)
 	}
 	// Nothing is polled any more: what arrives was in the queue.
 	text := string(mustRead(t, conf))
 	from := strings.Index(text, "hosts:")
-	writeFile(t, conf, text[:from]+text[from+strings.Index(text[from:], "\n")+1:], 0o644)
+	testenv.WriteFile(t, conf, text[:from]+text[from+strings.Index(text[from:], "\n")+1:], 0o644)
 	master = startMaster(t, place, conf)
 	if got := master.metric(t, "corbie_remote_queued_samples"); got < waiting {
 		t.Errorf("%v samples wait in the restored queue, want %v", got, waiting)
 	}
 	g.shut.Store(false)
-	eventually(t, "what waited is sent", func() bool { return master.metric(t, "corbie_remote_sent_samples_total") >= waiting })
+	testenv.Eventually(t, "what waited is sent", func() bool { return master.metric(t, "corbie_remote_sent_samples_total") >= waiting })
 	// Of the four polls the first may have been on its way when the gate was shut; each has two values.
-	eventually(t, "what waited can be exported", func() bool { return len(rows(place)) >= len(before)+6 })
+	testenv.Eventually(t, "what waited can be exported", func() bool { return len(rows(place)) >= len(before)+6 })
 	after := strings.Join(rows(place), "\n")
 	for _, row := range before {
 		if !strings.Contains(after, row) {
