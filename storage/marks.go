@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"corbie/munin"
+	"corbie/storage/disk"
 )
 
 // marksDir and marksFile are where a data folder says which raw samples were deleted before the others of their blocks.
@@ -96,6 +97,9 @@ func readMarks(dir string, writes bool, log *slog.Logger) (*marks, error) {
 	log.Error("the file that says which hosts are kept for less is damaged: put that of a backup in its place", "path", path)
 	if writes {
 		err = os.Rename(path, path+".damaged")
+	}
+	if disk.Stuck(err) {
+		err = nil // The next start moves it.
 	}
 	return &marks{}, err
 }

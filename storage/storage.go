@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"corbie/munin"
+	"corbie/storage/disk"
 	"corbie/storage/series"
 )
 
@@ -132,3 +133,6 @@ func (s *Samples) Stat(ctx context.Context) (series.Stat, error) { return s.raw.
 // StoppedSince is when storing samples began to fail, as it does on a full disk; zero while it works. It goes on by itself as soon as there
 // is room.
 func (s *Samples) StoppedSince() time.Time { return s.raw.StoppedSince() }
+
+// Why says in a few words why storing samples fails and what to do; empty while it works, and where only the log can tell.
+func (s *Samples) Why() string { return disk.Advice(s.raw.Stopped()) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"corbie/storage/disk"
 	"corbie/storage/rollup"
 	"corbie/storage/series"
 )
@@ -55,7 +56,8 @@ func openTiers(dir string, opts Options, writes bool) (*tiers, error) {
 		one.dir, one.keep = filepath.Join(dir, one.name), keep[one.name]
 		t.all = append(t.all, &one)
 		if writes {
-			if err := series.RemoveParts(one.dir); err != nil {
+			// What is in the way of nobody may stay on a disk that takes nothing.
+			if err := series.RemoveParts(one.dir); err != nil && !disk.Stuck(err) {
 				return nil, errors.Join(fmt.Errorf("open the rollups: %w", err), t.close())
 			}
 		}
@@ -107,7 +109,9 @@ func (one *tier) dropReplaced(writes bool) error {
 			return false
 		}
 		if writes {
-			err = errors.Join(err, s.Remove())
+			if failed := s.Remove(); !disk.Stuck(failed) { // else it stays, and is passed over
+				err = errors.Join(err, failed)
+			}
 		} else {
 			err = errors.Join(err, s.Close())
 		}

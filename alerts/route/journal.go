@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/alertmanager/nflog"
@@ -32,14 +33,14 @@ const (
 // journal makes Alertmanager's notification log durable: upstream writes a snapshot every 15 minutes, so that a
 // crash doubles the notices of the last ones. Here each entry is appended to a file and synced before Log
 // returns; several at once share one sync. The file is a sequence of length-delimited MeshEntry messages, which
-// is the format of upstream's snapshot too.
+// is the format of upstream's snapshot too. While the disk does not take it, it is in memory, see trouble.
 type journal struct {
-	log    *nflog.Log
-	path   string
-	logger *slog.Logger
+	log     *nflog.Log
+	path    string
+	trouble trouble
 
 	mu        sync.Mutex // of the file
-	file      *os.File
+	file      *os.File   // nil: it has to be written anew
 	size      int64
 	compacted int64 // size after the last compaction
 
@@ -51,7 +52,7 @@ type journal struct {
 // openJournal reads the file, drops a torn end that a crash has left, and rewrites it without what is outdated.
 func openJournal(path string, registerer prometheus.Registerer, logger *slog.Logger) (*journal, error) {
 	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("read the notification log: %w", err)
 	}
 	whole := wholeEntries(data)
@@ -59,7 +60,7 @@ func openJournal(path string, registerer prometheus.Registerer, logger *slog.Log
 		logger.Warn("dropped the torn end of the notification log: a notice that was on its way may be told twice",
 			"file", path, "bytes", len(data)-whole, "kept", whole)
 	}
-	j := &journal{path: path, logger: logger}
+	j := &journal{path: path, trouble: trouble{logger: logger, file: path}}
 	j.log, err = nflog.New(nflog.Options{
 		SnapshotReader: bytes.NewReader(data[:whole]), Retention: logRetention, Logger: slog.New(quiet{logger.Handler()}), Metrics: registerer,
 	})
@@ -72,9 +73,11 @@ func openJournal(path string, registerer prometheus.Registerer, logger *slog.Log
 		j.pending = append(j.pending, entry...)
 		j.entries++
 	})
-	if err := j.compact(); err != nil {
+	err = j.compact()
+	if forbidden(err) {
 		return nil, err
 	}
+	j.trouble.note(err)
 	return j, nil
 }
 
@@ -99,7 +102,7 @@ func wholeEntries(data []byte) int {
 	return done
 }
 
-// Log records what a receiver was told, on disk when it returns nil. It keeps upstream's signature; expiry is
+// Log records what a receiver was told: on disk when it returns, unless the disk does not take it. It keeps upstream's signature; expiry is
 // decided here.
 func (j *journal) Log(r *nflogpb.Receiver, key string, firing, resolved []uint64, store *nflog.Store, _ time.Duration) error {
 	expiry := time.Duration(0)
@@ -116,7 +119,8 @@ func (j *journal) Log(r *nflogpb.Receiver, key string, firing, resolved []uint64
 			return err
 		}
 	}
-	return j.flush()
+	j.trouble.note(j.flush())
+	return nil
 }
 
 func (j *journal) appended() int {
@@ -177,6 +181,9 @@ func (j *journal) flush() error {
 }
 
 func (j *journal) flushLocked() error {
+	if j.file == nil {
+		return j.compactLocked()
+	}
 	j.pendingMu.Lock()
 	data := j.pending
 	j.pending = nil
@@ -190,7 +197,10 @@ func (j *journal) flushLocked() error {
 	}
 	if err != nil {
 		// What is half written must not stand before what follows.
-		err = errors.Join(err, j.file.Truncate(j.size))
+		if failed := j.file.Truncate(j.size); failed != nil {
+			err = errors.Join(err, failed, j.file.Close())
+			j.file = nil
+		}
 		j.pendingMu.Lock()
 		j.pending = append(data, j.pending...)
 		j.pendingMu.Unlock()
@@ -208,10 +218,12 @@ func (j *journal) maintain() error {
 	j.mu.Lock()
 	large := j.size > compactAt && j.size > 4*j.compacted
 	j.mu.Unlock()
-	if !large {
-		return j.flush()
+	err := j.flush()
+	if large && err == nil {
+		err = j.compact()
 	}
-	return j.compact()
+	j.trouble.note(err)
+	return nil
 }
 
 // compact writes the log anew and continues with the new file.
@@ -221,6 +233,10 @@ func (j *journal) compact() error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.compactLocked()
+}
+
+func (j *journal) compactLocked() error {
 	// What is pending now is in the snapshot; what comes while it is made stays pending and is written again.
 	j.pendingMu.Lock()
 	covered := len(j.pending)
@@ -251,11 +267,17 @@ func (j *journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.flushLocked()
-	return errors.Join(err, j.file.Close())
+	if j.file != nil {
+		err = errors.Join(err, j.file.Close())
+	}
+	return err
 }
 
 // replaceFile puts data in place of a file such that a crash leaves either the old or the new one.
 func replaceFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
 	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -245,5 +246,44 @@ func BenchmarkLog(b *testing.B) {
 		if err := j.Log(receiverNamed("r"), fmt.Sprint("key", i%1000), []uint64{1, 2}, nil, nflog.NewStore(nil), 0); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestTheLogIsKeptInMemoryWhereItCannotBeWritten has a file in the place of its folder, as good as a full disk.
+func TestTheLogIsKeptInMemoryWhereItCannotBeWritten(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "alerts")
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	path := filepath.Join(folder, "nflog")
+	j, err := openJournal(path, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for i := range uint64(3) {
+		if err := j.Log(receiverNamed("r"), fmt.Sprint("key", i), []uint64{i}, nil, nflog.NewStore(nil), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := firingOf(t, j, "r", "key1"); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("in memory it is %v", got)
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.maintain(); err != nil {
+		t.Fatal(err)
+	}
+	if got := firingOf(t, openCopy(t, path), "r", "key1"); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("on disk it is %v", got)
+	}
+	if e, i := strings.Count(log.String(), "level=ERROR"), strings.Count(log.String(), "written again"); e != 1 || i != 1 {
+		t.Errorf("it is said %d times that it fails, %d times that it is over:\n%s", e, i, log.String())
 	}
 }

@@ -78,6 +78,7 @@ type Router struct {
 	dispatch *dispatch.DispatcherMetrics
 
 	silenceMu sync.Mutex // of the file of silences
+	unsaved   trouble    // with it
 
 	mu       sync.Mutex
 	problems map[munin.SeriesID]*problem
@@ -130,9 +131,10 @@ func New(options Options) (*Router, error) {
 	if r.targets, err = buildTargets(options.Receivers, options); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(options.Dir, 0o700); forbidden(err) {
 		return nil, fmt.Errorf("make the folder for notices: %w", err)
 	}
+	r.unsaved = trouble{logger: options.Logger, file: filepath.Join(options.Dir, "silences")}
 	r.metrics = newMetrics(options.Registerer)
 	upstream := slog.New(quiet{options.Logger.Handler()})
 	if r.silences, err = openSilences(options.Dir, options.Registerer, upstream); err != nil {

@@ -58,7 +58,7 @@ func openSilences(dir string, registerer prometheus.Registerer, logger *slog.Log
 	return s, nil
 }
 
-// Silence begins a silence and returns its ID. It is on disk when the error is nil.
+// Silence begins a silence and returns its ID. It is on disk then, unless the disk does not take it.
 func (r *Router) Silence(ctx context.Context, s Silence) (string, error) {
 	if s.CreatedBy == "" || s.Comment == "" || s.EndsAt.IsZero() {
 		return "", errors.New("silence: say who, why and until when")
@@ -77,7 +77,8 @@ func (r *Router) Silence(ctx context.Context, s Silence) (string, error) {
 	if err := r.silences.Set(ctx, p); err != nil {
 		return "", fmt.Errorf("silence: %w", err)
 	}
-	return p.GetId(), r.saveSilences()
+	r.unsaved.note(r.saveSilences())
+	return p.GetId(), nil
 }
 
 func (m Matcher) kind() silencepb.Matcher_Type {
@@ -127,7 +128,8 @@ func (r *Router) EndSilence(ctx context.Context, id string) error {
 		}
 		return fmt.Errorf("end silence %q: %w", id, err)
 	}
-	return r.saveSilences()
+	r.unsaved.note(r.saveSilences())
+	return nil
 }
 
 // saveSilences writes all silences; there are few, and they change by hand.
@@ -144,11 +146,12 @@ func (r *Router) saveSilences() error {
 	return nil
 }
 
-// keepSilences drops silences that ended long ago.
+// keepSilences drops silences that ended long ago, and writes those that could not be written.
 func (r *Router) keepSilences() error {
 	n, err := r.silences.GC()
-	if err != nil || n == 0 {
+	if err != nil || n == 0 && !r.unsaved.is() {
 		return err
 	}
-	return r.saveSilences()
+	r.unsaved.note(r.saveSilences())
+	return nil
 }

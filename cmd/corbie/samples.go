@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,6 +168,14 @@ func (s *samples) StoppedSince() time.Time {
 	return s.embedded.StoppedSince()
 }
 
+// why says why samples are not stored and what to do, where that is known.
+func (s *samples) why() string {
+	if s.embedded == nil {
+		return ""
+	}
+	return s.embedded.Why()
+}
+
 // Quarantined lists damaged parts that were set aside.
 func (s *samples) Quarantined() []series.Quarantined {
 	if s.embedded == nil {
@@ -177,11 +186,15 @@ func (s *samples) Quarantined() []series.Quarantined {
 
 // notices say what is wrong with where samples are kept, for the pages.
 func (s *samples) notices() []string {
+	var out []string
+	if since := s.StoppedSince(); !since.IsZero() {
+		why := cmp.Or(s.why(), "see the master's log")
+		out = append(out, fmt.Sprintf("Values have not been stored since %s: %s. Polls and notices go on.", since.Local().Format(time.DateTime), why))
+	}
 	if s.remote == nil {
-		return nil
+		return out
 	}
 	state := s.remote.State()
-	var out []string
 	if !state.FailingSince.IsZero() {
 		out = append(out, fmt.Sprintf("The remote storage engine has taken no samples since %s; %d wait on disk. %s",
 			state.FailingSince.Local().Format(time.DateTime), state.Queued, state.LastError))

@@ -48,7 +48,7 @@ func (a *app) newSelfWatch(dir string) *self.Watch {
 				p.Refused += r.Count
 			}
 			if since := a.samples.StoppedSince(); !since.IsZero() {
-				p.Stopped = max(time.Since(since), time.Second)
+				p.Stopped, p.Why = max(time.Since(since), time.Second), a.samples.why()
 			}
 			p.SetAside = storage.SetAside(dir)
 			return p, err

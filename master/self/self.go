@@ -36,6 +36,7 @@ type Process struct {
 	DiskFree  int64         // bytes, where the data folder is
 	Refused   int64         // values that the store did not take for their time
 	Stopped   time.Duration // for how long values could not be stored; 0 while they can
+	Why       string        // what is wrong then and what to do; the same words as long as it is the same trouble. Empty: the log says it
 	SetAside  int           // damaged parts of the data folder that lie beside it
 }
 
@@ -296,8 +297,9 @@ func disk(process Process) plugin {
 func storing(process Process) plugin {
 	p := newPlugin("storage", "graph_title Storing values", "graph_vlabel seconds and parts",
 		"graph_info Values that cannot be stored are asked for again where nodes keep them. Parts that were damaged lie in a folder named quarantine or set-aside.")
+	why := cmp.Or(munin.CleanText(process.Why), "see the master's log, and whether the disk of its data folder is full")
 	p.add("stopped", "seconds since values could be stored", process.Stopped.Seconds(), "critical :0",
-		"extinfo values are not stored: see the master's log, and whether the disk of its data folder is full. Polls, notices and pages go on")
+		"extinfo values are not stored: "+why+". Polls, notices and pages go on")
 	p.add("damaged", "damaged parts set aside", float64(process.SetAside), "warning :0",
 		"extinfo see the master's log for what is missing; delete the folders quarantine and set-aside in the data folder when they are of no use any more")
 	return p

@@ -21,28 +21,32 @@ func Stuck(err error) bool {
 	return false
 }
 
-// Advice says what a sysadmin does about an error for which Stuck is true; empty for others.
+// Advice says in a few words, which are the same for all errors of a kind, what is wrong and what a sysadmin does about it; empty where Stuck is
+// false.
 func Advice(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on that disk"
+		return "the disk is full: make room"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: see dmesg for what the kernel found, repair it with fsck, and mount it for writing"
+		return "the disk is read-only: see dmesg for why; mount it for writing again, or stop the master, unmount it, run fsck, mount it and start"
 	case errors.Is(err, syscall.EIO):
-		return "the disk fails: see dmesg and smartctl"
+		return "the disk fails: see dmesg and smartctl, and copy the data elsewhere"
 	}
 	return ""
 }
 
-// Try writes so many bytes to a new file in a folder, and removes it: what statfs says is not enough to go by, since there are
+// Try writes so many bytes to a new file in a folder, which nobody sees: what statfs says is not enough to go by, since there are
 // quotas, and disks that fail.
 func Try(dir string, bytes int) (err error) {
 	probe, err := os.CreateTemp(dir, "probe-*.tmp")
 	if err != nil {
 		return fmt.Errorf("try to write to %s: %w", dir, err)
 	}
-	_, err = probe.Write(make([]byte, bytes))
-	if err = errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
+	err = os.Remove(probe.Name()) // at once, so that nothing is left if the process dies
+	if err == nil {
+		_, err = probe.Write(make([]byte, bytes))
+	}
+	if err = errors.Join(err, probe.Close()); err != nil {
 		return fmt.Errorf("try to write to %s: %w", dir, err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"corbie/munin"
+	"corbie/storage/disk"
 )
 
 // A queue is a folder of segments, files named after their number. A segment is a row of records, one for each batch:
@@ -85,12 +86,12 @@ func openQueue(dir string, maxBytes int64, maxAge time.Duration, log *slog.Logge
 		dir: dir, maxBytes: maxBytes, maxAge: maxAge, log: log, table: castagnoli(), wake: make(chan struct{}, 1),
 		roll: min(max(maxBytes/16, minSegment), maxSegment),
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil && !disk.Stuck(err) {
 		return nil, fmt.Errorf("open the queue: %w", err)
 	}
 	q.at = q.readSent()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open the queue: %w", err)
 	}
 	for _, e := range entries {
@@ -100,7 +101,7 @@ func openQueue(dir string, maxBytes int64, maxAge time.Duration, log *slog.Logge
 			continue
 		}
 		if number < q.at.segment {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !disk.Stuck(err) {
 				return nil, fmt.Errorf("open the queue: %w", err)
 			}
 			continue
@@ -244,6 +245,9 @@ func (q *queue) open() error {
 	number := q.at.segment + 1
 	if n := len(q.segments); n > 0 {
 		number = q.segments[n-1].number + 1
+	}
+	if err := os.MkdirAll(q.dir, 0o750); err != nil { // It could not be made on a full disk.
+		return err
 	}
 	f, err := os.OpenFile(q.path(number), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"corbie/storage/disk"
 )
 
 // stored is the form of the file.
@@ -32,7 +34,10 @@ func loadStates(path string, log *slog.Logger) (map[string]*state, error) {
 	}
 	if err != nil {
 		log.Error("the file with the alerts of rules was damaged and is set aside: what is firing is told again", "path", path+".damaged", "err", err)
-		return make(map[string]*state), os.Rename(path, path+".damaged")
+		if err = os.Rename(path, path+".damaged"); disk.Stuck(err) {
+			err = nil // It is written anew as soon as that can be.
+		}
+		return make(map[string]*state), err
 	}
 	for key, s := range file.Alerts {
 		if s == nil || s.Rule == "" || s.ID.Graph == "" {

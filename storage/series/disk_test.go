@@ -3,28 +3,33 @@ package series_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"corbie/munin"
+	"corbie/storage/disk"
 	"corbie/storage/series"
 	"corbie/storage/storagetest"
 )
 
 func TestAFullDiskIsSaidOnceAndStoringGoesOnByItself(t *testing.T) {
-	disk := storagetest.SmallDisk(t, "size=60m")
+	mount := storagetest.SmallDisk(t, "size=60m")
 	var log bytes.Buffer
 	opts := series.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	db := open(t, filepath.Join(disk, "raw"), opts)
+	db := open(t, filepath.Join(mount, "raw"), opts)
 	readings := every(id("a"), time.Now().Truncate(time.Minute), 24*time.Hour, 0)
 	add(t, db, readings[:20]...)
-	ballast := filepath.Join(disk, "ballast")
+	ballast := filepath.Join(mount, "ballast")
 	err := os.WriteFile(ballast, make([]byte, 100<<20), 0o600)
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk did not become full: %v", err)
@@ -47,14 +52,14 @@ func TestAFullDiskIsSaidOnceAndStoringGoesOnByItself(t *testing.T) {
 		t.Errorf("it does not say that it goes on:\n%s", log.String())
 	}
 	closeDB(t, db)
-	wantSame(t, scan(t, open(t, filepath.Join(disk, "raw"), opts), id("a")), readings)
+	wantSame(t, scan(t, open(t, filepath.Join(mount, "raw"), opts), id("a")), readings)
 }
 
 // TestNothingPanicsOnADiskThatIsFullToTheLastByte fills the disk while the TSDB has chunks in memory that it is going to write by itself.
 func TestNothingPanicsOnADiskThatIsFullToTheLastByte(t *testing.T) {
 	for _, stop := range []bool{false, true} {
-		disk := storagetest.SmallDisk(t, "size=60m")
-		dir, ballast := filepath.Join(disk, "raw"), filepath.Join(disk, "ballast")
+		mount := storagetest.SmallDisk(t, "size=60m")
+		dir, ballast := filepath.Join(mount, "raw"), filepath.Join(mount, "ballast")
 		var asked atomic.Int64
 		opts := series.Options{Work: time.Second, Free: func(dir string) (uint64, error) {
 			asked.Add(1)
@@ -100,23 +105,179 @@ func TestNothingPanicsOnADiskThatIsFullToTheLastByte(t *testing.T) {
 	}
 }
 
-func TestAReadOnlyDiskIsAClearErrorAndSetsNothingAside(t *testing.T) {
-	disk := storagetest.SmallDisk(t, "size=60m")
-	dir := filepath.Join(disk, "raw")
-	db := open(t, dir, series.Options{})
-	add(t, db, every(id("a"), time.Now(), time.Hour, 0)...)
+// stuckDir makes the folder of a store as kill -9 leaves it: in order and late samples in its logs, a block, and a damaged one.
+func stuckDir(t *testing.T, dir string) (want []munin.Reading) {
+	t.Helper()
+	made := t.TempDir()
+	now := time.Now().Truncate(time.Minute)
+	old := every(id("a"), now.Add(-100*24*time.Hour), 24*time.Hour, 0)
+	if err := series.WriteBlocks(t.Context(), made, slices.Values(old)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(made, "01ARZ3NDEKTSV4RRFFQ69G5FAV"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, made, series.Options{})
+	if err := os.Remove(filepath.Join(made, "reserve")); err != nil {
+		t.Fatal(err)
+	}
+	news, late := every(id("a"), now, time.Hour, 0), every(id("a"), now, 6*time.Hour, 5*time.Hour)
+	add(t, db, news...)
+	add(t, db, late...)
+	if err := os.CopyFS(dir, os.DirFS(made)); err != nil {
+		t.Fatal(err)
+	}
+	// The damaged block was set aside already: here it comes again.
+	if err := os.Rename(filepath.Join(dir, "quarantine", "01ARZ3NDEKTSV4RRFFQ69G5FAV"), filepath.Join(dir, "01ARZ3NDEKTSV4RRFFQ69G5FAV")); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(old, late, news)
+}
+
+// TestAStoreIsReadWhereNothingCanBeWrittenAndOpensByItself starts on a disk that is full or read-only, with what a kill leaves at each step of
+// the repairs that a start makes.
+func TestAStoreIsReadWhereNothingCanBeWrittenAndOpensByItself(t *testing.T) {
+	left := map[string]func(t *testing.T, dir string){
+		"as it is": func(*testing.T, string) {},
+		"torn": func(t *testing.T, dir string) {
+			t.Helper()
+			f, err := os.OpenFile(filepath.Join(dir, "wal", "00000000"), os.O_WRONLY|os.O_APPEND, 0)
+			if err == nil {
+				_, err = f.WriteString("\x02torn")
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a log exchanged half way": func(t *testing.T, dir string) {
+			t.Helper()
+			if err := os.CopyFS(filepath.Join(dir, "wbl-new"), os.DirFS(filepath.Join(dir, "wbl"))); err != nil {
+				t.Fatal(err)
+			}
+			move(t, dir, "wbl", "wbl-old")
+		},
+		"a repair half done": func(t *testing.T, dir string) {
+			t.Helper()
+			move(t, dir, "wal/00000000", "wal/00000000.repair")
+			if err := os.WriteFile(filepath.Join(dir, "wal", "00000000"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for _, readOnly := range []bool{false, true} {
+		for name, leave := range left {
+			t.Run(fmt.Sprintf("%s, read-only %v", name, readOnly), func(t *testing.T) {
+				mount := storagetest.SmallDisk(t, "size=60m")
+				dir, ballast := filepath.Join(mount, "raw"), filepath.Join(mount, "ballast")
+				want := stuckDir(t, dir)
+				leave(t, dir)
+				set := func(stuck bool) {
+					switch {
+					case readOnly:
+						storagetest.Remount(t, mount, stuck)
+					case stuck:
+						storagetest.Fill(t, ballast)
+					default:
+						move(t, mount, "ballast", "gone")
+						if err := os.Remove(filepath.Join(mount, "gone")); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				set(true)
+				opensByItself(t, dir, want, func() { set(false) })
+			})
+		}
+	}
+}
+
+func move(t *testing.T, dir, from, to string) {
+	t.Helper()
+	if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// opensByItself opens a store where nothing can be written, and lets it go on.
+func opensByItself(t *testing.T, dir string, want []munin.Reading, mend func()) {
+	t.Helper()
+	var log bytes.Buffer
+	db, err := series.Open(dir, series.Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { closeDB(t, db) }()
+	wantSame(t, scan(t, db, id("a")), want)
+	more := munin.Reading{ID: id("a"), Point: munin.Point{T: want[len(want)-1].T + 1000, V: 1}}
+	if err := db.Append(t.Context(), []munin.Reading{more}); !disk.Stuck(err) || db.Stopped() == nil || db.StoppedSince().IsZero() {
+		t.Errorf("stored: %v; stopped: %v", err, db.Stopped())
+	}
+	if n := strings.Count(log.String(), "samples are not stored"); n != 1 || !strings.Contains(log.String(), "advice=") {
+		t.Errorf("that nothing is stored is said %d times:\n%s", n, log.String())
+	}
+	mend()
+	add(t, db, more)
+	want = append(want, more)
+	wantSame(t, scan(t, db, id("a")), want)
+	if db.Stopped() != nil || !strings.Contains(log.String(), "stored again") || len(db.Quarantined()) != 1 {
+		t.Errorf("after it can be written again: %v, set aside %v\n%s", db.Stopped(), db.Quarantined(), log.String())
+	}
+	wantSame(t, scan(t, open(t, killed(t, dir), series.Options{}), id("a")), want)
 	closeDB(t, db)
-	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+	db = open(t, dir, series.Options{})
+	wantSame(t, scan(t, db, id("a")), want)
+}
+
+func TestAReaderReadsAReadOnlyDisk(t *testing.T) {
+	mount := storagetest.SmallDisk(t, "size=60m")
+	want := stuckDir(t, filepath.Join(mount, "raw"))
+	storagetest.Remount(t, mount, true)
+	db, err := series.OpenReadOnly(filepath.Join(mount, "raw"), series.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := series.Open(dir, series.Options{}); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("got %v", err)
-	}
-	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, "size=60m"); err != nil {
+	wantSame(t, scan(t, db, id("a")), want)
+	closeDB(t, db)
+}
+
+// TestADiskThatBecomesReadOnlyLosesNothing lets an ext4 fail under a store that is at work, and while the TSDB wants to write by itself.
+func TestADiskThatBecomesReadOnlyLosesNothing(t *testing.T) {
+	mount, fail := storagetest.FailingDisk(t)
+	var asked atomic.Int64
+	db, err := series.Open(filepath.Join(mount, "raw"), series.Options{Work: time.Second, Free: func(string) (uint64, error) {
+		asked.Add(1)
+		return 1 << 40, nil
+	}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := scan(t, open(t, dir, series.Options{}), id("a")); len(got) != 12 {
-		t.Errorf("%d samples after it is writable again, want 12", len(got))
+	all := batches(time.Now().Add(-time.Hour).Truncate(time.Second), 600)
+	for _, batch := range all[:500] {
+		add(t, db, batch...)
+	}
+	fail()
+	for _, batch := range all[500:] {
+		if err := db.Append(t.Context(), batch); !errors.Is(err, syscall.EROFS) {
+			t.Fatalf("on a disk that failed: %v", err)
+		}
+	}
+	for began := asked.Load(); asked.Load() < began+3; { // The TSDB waits at the gate.
+		<-time.After(50 * time.Millisecond)
+	}
+	if got := scan(t, db, all[0][0].ID); len(got) != 500 {
+		t.Errorf("%d of 500 samples can be read", len(got))
+	}
+	if err := db.Close(); err != nil {
+		t.Logf("closed: %v", err)
+	}
+	again, err := series.Open(filepath.Join(mount, "raw"), series.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDB(t, again)
+	if got := scan(t, again, all[0][99].ID); len(got) != 500 {
+		t.Errorf("%d of 500 samples are there after a restart", len(got))
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"corbie/storage/disk"
 )
 
 // gate stands before the work that the TSDB does by itself. Every few minutes it looks for blocks, asks which of them go, and then
 // writes the chunks that are in memory to a file. Where that fails it panics, in its own goroutine, and the whole master would die of a full
-// disk. So while there is no room it is kept waiting where it asks.
+// disk. So while there is no room, or the disk is read-only, it is kept waiting where it asks.
 type gate struct {
 	leave chan struct{} // closed when the TSDB is about to be closed
 }
@@ -21,6 +23,8 @@ const (
 	// leastRoom is what the TSDB needs for its own work whatever the number of series: it allocates files ahead.
 	leastRoom = 2 << 20
 	gateEvery = time.Second
+	// gateBytes are written to see whether the disk takes anything.
+	gateBytes = 4 << 10
 )
 
 // pendingBytes is how much the TSDB may write at once by itself.
@@ -48,9 +52,9 @@ func (db *DB) gated(which tsdb.BlocksToDeleteFunc) tsdb.BlocksToDeleteFunc {
 // next step would be to write.
 func (db *DB) hold(g *gate) {
 	for {
-		free, err := db.free(db.dir)
 		need := leastRoom + int64(db.tsdb.Head().NumSeries())*pendingPerSeries //nolint:gosec // it fits
-		if err != nil || free >= uint64(need) {                                //nolint:gosec // not negative
+		free, err := db.free(db.dir)
+		if (err != nil || free >= uint64(need)) && disk.Try(db.dir, gateBytes) == nil { //nolint:gosec // not negative
 			return
 		}
 		timer := time.NewTimer(gateEvery)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/oklog/ulid/v2"
@@ -23,8 +24,12 @@ type Quarantined struct {
 	Reason string
 }
 
-// Quarantined lists what Open set aside.
-func (db *DB) Quarantined() []Quarantined { return db.quarantined }
+// Quarantined lists what was set aside since Open was called.
+func (db *DB) Quarantined() []Quarantined {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return slices.Clone(db.quarantined)
+}
 
 // setAsideDamaged moves the blocks that cannot be opened. Without its meta.json a block would be passed over, but the TSDB never
 // compacts again; with any other damage the TSDB would not open at all. A block gets its name only when it is

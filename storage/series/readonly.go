@@ -17,6 +17,9 @@ import (
 // scratchPrefix begins the names of the folders that read-only opens make inside the folder of the TSDB.
 const scratchPrefix = "readonly-"
 
+// scratchLock is a file in them that is locked while their owner lives.
+const scratchLock = "inuse"
+
 // errMoved says that a writer reorganised its files while they were being linked.
 var errMoved = errors.New("the files changed while they were read")
 
@@ -26,10 +29,17 @@ var errMoved = errors.New("the files changed while they were read")
 // It makes a folder of hard links to the finished blocks and to the write-ahead log (whose newest file is
 // copied), and opens that. The TSDB's own read-only mode is not used because it takes the end of the newest
 // block for the end of what the log need not tell any more: after a node delivered late samples that is too late, and samples would be missing.
-// So the folder must be writable: use the account of the master, or root.
+// So the folder must be writable: use the account of the master, or root. On a read-only file system it uses symbolic links in memory instead: nobody can
+// change what they show.
 func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	db := newDB(dir, opts)
 	scratch, release, err := Freeze(dir)
+	if errors.Is(err, syscall.EROFS) {
+		if err = db.openStandIn(); err == nil {
+			db.release = func() error { return nil }
+			return db, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the sample store for reading: %w", err)
 	}
@@ -69,7 +79,7 @@ func linkAll(dir string) (scratch string, release func() error, err error) {
 	if scratch, err = os.MkdirTemp(dir, scratchPrefix); err != nil {
 		return "", nil, err
 	}
-	unlock, err := lockFile(filepath.Join(scratch, "inuse"))
+	unlock, err := lockFile(filepath.Join(scratch, scratchLock))
 	if err != nil {
 		// Another process took the folder, not locked yet, for a left-over.
 		return "", nil, errors.Join(errMoved, err, os.RemoveAll(scratch))
@@ -189,8 +199,12 @@ func lockFile(path string) (unlock func() error, err error) {
 // left alone; nothing depends on its success.
 func removeScratch(dir string) {
 	old, _ := filepath.Glob(filepath.Join(dir, scratchPrefix+"*"))
+	removeLeft(old)
+}
+
+func removeLeft(old []string) {
 	for _, path := range old {
-		mark := filepath.Join(path, "inuse")
+		mark := filepath.Join(path, scratchLock)
 		if _, err := os.Stat(mark); err != nil {
 			continue
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"corbie/storage/disk"
 )
 
 // defaultReserve is how many bytes of the disk stay free for what must go on when samples cannot be stored: the catalogue, the
@@ -68,7 +70,7 @@ func (db *DB) torn() bool {
 
 // ready makes sure that readings can be stored: there is space on the disk, and the log is whole.
 func (db *DB) ready() error {
-	if err := db.checkFree(db.pendingBytes()); err != nil || !db.torn() {
+	if err := db.checkFree(db.pendingBytes()); err != nil || !db.torn() && !db.shut() {
 		return err
 	}
 	return db.mend()
@@ -89,62 +91,65 @@ func (db *DB) checkFree(more int64) error {
 // checkRepair fails when the TSDB could not be opened with a torn log: the repair copies one of its files, and would lose what is in it
 // where it finds no room. The TSDB also writes chunks while it opens, and panics where it cannot. What the disk says is
 // not enough to go by: there are quotas, and disks that fail.
-func (db *DB) checkRepair() (err error) {
+func (db *DB) checkRepair() error {
 	if err := db.checkFree(largestSegment(db.dir)); err != nil {
 		return err
 	}
-	probe, err := os.CreateTemp(db.dir, "probe-*.tmp")
-	if err != nil {
-		return fmt.Errorf("try to write: %w", err)
-	}
-	_, err = probe.Write(make([]byte, probeBytes))
-	if err = errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
-		return fmt.Errorf("try to write: %w", err)
-	}
-	return nil
+	return disk.Try(db.dir, probeBytes)
 }
 
-func freeBytes(dir string) (uint64, error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, err
-	}
-	return s.Bavail * uint64(s.Bsize), nil //nolint:gosec // not negative
-}
-
-// mend closes the TSDB and opens it anew, which cuts the torn end off its log: nothing that was acknowledged comes after it.
+// mend closes the TSDB and opens it anew, which cuts the torn end off its log: nothing that was acknowledged comes after it. So does it open a TSDB that
+// could not be opened for writing before. Where that fails, what is there can still be read.
 func (db *DB) mend() error {
+	if err := db.checkRepair(); err != nil {
+		return err
+	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
 		return errClosed
 	}
-	if !db.torn() {
+	torn := db.torn()
+	if !torn && db.standIn == nil && db.down == nil {
 		return nil
 	}
-	if err := db.checkRepair(); err != nil {
-		return err
+	db.putAway()
+	if torn {
+		dropSnapshots(db.dir)
 	}
-	if db.down == nil {
-		db.openGate()
-		// That its own last writes fail is to be expected.
-		if err := closeTSDB(db.tsdb); err != nil {
-			db.log.Warn("the sample store did not close well before its repair", "err", err)
+	if err := db.openToWrite(); err != nil {
+		if db.down = db.openStandIn(); db.down != nil {
+			db.log.Error("the samples cannot be read before the disk can be written", "err", db.down)
 		}
-	}
-	db.metrics.unregister()
-	dropSnapshots(db.dir)
-	db.refMu.Lock()
-	clear(db.refs)
-	db.refMu.Unlock()
-	if db.down = db.openTSDB(); db.down != nil {
-		return fmt.Errorf("open the sample store again: %w", db.down)
+		return fmt.Errorf("open the sample store again: %w", err)
 	}
 	db.journal.mu.Lock()
 	db.journal.torn = false
 	db.journal.mu.Unlock()
-	db.log.Info("the write-ahead log was repaired after a failed write")
+	if torn {
+		db.log.Info("the write-ahead log was repaired after a failed write")
+	}
 	return nil
+}
+
+// putAway closes what is open. That its own last writes fail is to be expected. The caller holds db.mu.
+func (db *DB) putAway() {
+	if db.down == nil {
+		db.openGate()
+		if err := closeTSDB(db.tsdb); err != nil {
+			db.log.Warn("the sample store did not close well before its repair", "err", err)
+		}
+	}
+	if db.standIn != nil {
+		if err := db.standIn.close(); err != nil {
+			db.log.Warn("cannot remove what stood in for the sample store", "err", err)
+		}
+	}
+	db.standIn, db.down = nil, nil
+	db.metrics.unregister()
+	db.refMu.Lock()
+	defer db.refMu.Unlock()
+	clear(db.refs)
 }
 
 // closeTSDB closes the TSDB, which panics where it cannot write the chunks that are in memory: on a full disk. They are in
@@ -211,15 +216,18 @@ func (db *DB) tellProgress() func(done, of int) {
 	}
 }
 
+// repairSuffix is what a repair of a log puts after the name of a file while it writes it anew.
+const repairSuffix = ".repair"
+
 // undoRepair puts back what a repair of a log had moved away when it was interrupted, so that the next one finds it.
 func (db *DB) undoRepair() error {
 	for _, name := range []string{"wal", "wbl"} {
-		left, err := filepath.Glob(filepath.Join(db.dir, name, "*.repair"))
+		left, err := filepath.Glob(filepath.Join(db.dir, name, "*"+repairSuffix))
 		if err != nil {
 			return err
 		}
 		for _, path := range left {
-			if err := os.Rename(path, strings.TrimSuffix(path, ".repair")); err != nil {
+			if err := os.Rename(path, strings.TrimSuffix(path, repairSuffix)); err != nil {
 				return fmt.Errorf("put back a log whose repair was interrupted: %w", err)
 			}
 		}

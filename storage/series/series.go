@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 
 	"corbie/munin"
+	"corbie/storage/disk"
 )
 
 // DefaultWindow is how late a sample may come when Options do not say.
@@ -83,6 +84,7 @@ type DB struct {
 	now     func() time.Time
 	metrics *registrations
 	release func() error // removes the scratch folder of a read-only DB; nil for a writer
+	standIn *standIn     // what is open instead of the store while the disk takes nothing; nil: the store is. Guarded by mu
 
 	quarantined []Quarantined
 
@@ -115,23 +117,43 @@ var errClosed = errors.New("the sample store is closed")
 
 // Open opens the TSDB in dir for writing, and creates it where there is none. Blocks that cannot be read are moved
 // to dir/quarantine first, see Quarantined. Close must be called.
+//
+// Where the disk takes nothing, because it is full or read-only, what is there is opened for reading: Append fails and says why, see
+// StoppedSince, until the disk takes something again.
 func Open(dir string, opts Options) (*DB, error) {
 	db := newDB(dir, opts)
-	if err := db.setAsideDamaged(); err != nil {
+	err := db.openToWrite()
+	if err == nil {
+		return db, nil
+	}
+	if !disk.Stuck(err) {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
-	removeScratch(dir)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("open the sample store: %w", err)
+	if errReading := db.openStandIn(); errReading != nil {
+		db.down = errors.Join(err, errReading)
+		db.log.Error("the samples cannot be read before the disk can be written", "err", errReading)
+	}
+	db.noteStopped(err, 0)
+	return db, nil
+}
+
+// openToWrite opens the TSDB. The caller holds db.mu, or is alone.
+func (db *DB) openToWrite() error {
+	if err := os.MkdirAll(db.dir, 0o750); err != nil {
+		return err
 	}
 	if err := db.checkRepair(); err != nil {
-		return nil, fmt.Errorf("open the sample store: %w", err)
+		return err
 	}
+	if err := db.setAsideDamaged(); err != nil {
+		return err
+	}
+	removeScratch(db.dir)
 	if err := db.openTSDB(); err != nil {
-		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
+		return err
 	}
 	db.takeReserve()
-	return db, nil
+	return nil
 }
 
 func newDB(dir string, opts Options) *DB {
@@ -154,7 +176,7 @@ func newDB(dir string, opts Options) *DB {
 		db.now = time.Now
 	}
 	if db.free == nil {
-		db.free = freeBytes
+		db.free = disk.Free
 	}
 	if opts.Registerer == nil {
 		db.metrics.Registerer = prometheus.NewRegistry()
@@ -197,6 +219,9 @@ func (db *DB) Close() error {
 		// The next Open shall read the log, and repair it.
 		dropSnapshots(db.dir)
 	}
+	if db.standIn != nil {
+		err = errors.Join(err, db.standIn.close())
+	}
 	if db.release != nil {
 		err = errors.Join(err, db.release())
 	}
@@ -216,7 +241,7 @@ func (db *DB) use() (done func(), err error) {
 	if db.down != nil {
 		err := db.down
 		db.mu.RUnlock()
-		return nil, fmt.Errorf("the sample store could not be opened again after a failed write: %w", err)
+		return nil, fmt.Errorf("the sample store could not be opened: %w", err)
 	}
 	return db.mu.RUnlock, nil
 }

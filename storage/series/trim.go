@@ -104,6 +104,9 @@ func (db *DB) Trim(ctx context.Context, before map[munin.HostID]int64) (samples,
 		return 0, 0, fmt.Errorf("delete old samples: %w", err)
 	}
 	defer done()
+	if db.standIn != nil {
+		return 0, 0, fmt.Errorf("delete old samples: %w", db.Stopped())
+	}
 	if db.release != nil {
 		return 0, 0, errReadOnly
 	}
