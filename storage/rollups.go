@@ -216,9 +216,11 @@ func (b *builder) add(ctx context.Context, id munin.SeriesID, points *series.Poi
 		return err
 	}
 	rater := munin.NewRater(source)
+	within := false
 	for p, ok := points.Next(); ok; p, ok = points.Next() {
 		b.result.Samples++
 		v := rater.Next(p)
+		within = within || p.T >= b.window.From
 		if v != v || p.T < b.window.From {
 			continue
 		}
@@ -233,6 +235,9 @@ func (b *builder) add(ctx context.Context, id munin.SeriesID, points *series.Poi
 			buckets[k].Bucket = rollup.Round(buckets[k].Bucket)
 		}
 		buckets, err := b.old.join(ctx, i, source, buckets)
+		if err == nil && len(buckets) == 0 && within {
+			err = b.writers[i].AddEmpty(id, recipe)
+		}
 		if err == nil {
 			err = b.writers[i].Add(id, recipe, buckets)
 		}

@@ -281,6 +281,35 @@ func TestHistoryThatIsWrittenIntoThePastIsRolledUpAnew(t *testing.T) {
 	}
 }
 
+func TestAFieldThatHadNoValuesByAWrongMaxHasThemOnceItIsRight(t *testing.T) {
+	dir := t.TempDir()
+	m := newModel(3, rand.New(rand.NewPCG(41, 42)))
+	wrong := munin.Bounds{High: 0.001, HasHigh: true}
+	for id := range m.sources {
+		m.sources[id] = munin.Source{ID: id, Type: munin.Derive, Heartbeat: time.Hour, Bounds: wrong}
+	}
+	begin := fillPast(t, dir, m, 40)
+	whole := munin.Range{From: begin, To: time.Now().Add(-3 * day)}
+	s := open(t, dir)
+	if made, err := s.RollUp(t.Context(), m.sourceOf); err != nil || made.Windows == 0 {
+		t.Fatalf("rolled up %+v, %v", made, err)
+	}
+	for id, source := range m.sources {
+		source.Bounds = munin.Bounds{}
+		m.sources[id] = source
+	}
+	m.check(t, s, whole, time.Hour)
+	m.check(t, s, whole, day)
+	if made, err := s.RollUp(t.Context(), m.sourceOf); err != nil || made.Windows == 0 {
+		t.Errorf("rolled up anew %+v, %v", made, err)
+	}
+	m.check(t, s, whole, time.Hour)
+	m.check(t, s, whole, day)
+	if again, err := s.RollUp(t.Context(), m.sourceOf); err != nil || again.Windows != 0 {
+		t.Errorf("and once more: %+v, %v", again, err)
+	}
+}
+
 func TestRollUpLeavesNoPartsAndGoesOnAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	m := newModel(3, rand.New(rand.NewPCG(7, 8)))

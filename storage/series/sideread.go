@@ -59,19 +59,21 @@ func (b *Buckets) Next() (bucket rollup.Bucket, ok bool) {
 		if bucket.Start < b.from || bucket.Start > b.to {
 			continue
 		}
+		if v[aggCount] == noBuckets {
+			continue
+		}
 		bucket.Count, bucket.Max, bucket.Min = int(v[aggCount]), v[aggMax], v[aggMin]
 		return bucket, true
 	}
 }
 
-// start begins at the first chunk that reaches into the range; false where there is none.
-func (b *Buckets) start() bool {
+// start begins at the first chunk that reaches into the range.
+func (b *Buckets) start() {
 	b.at, b.in, b.err = 0, false, nil
 	averages := b.chunks[aggAvg]
 	for b.at < len(averages) && averages[b.at].MaxTime < b.from {
 		b.at++
 	}
-	return b.at < len(averages) && averages[b.at].MinTime <= b.to
 }
 
 // chunk goes on to the next chunk of each of the four; false after the last one of the range.
@@ -101,8 +103,8 @@ func (b *Buckets) chunk() bool {
 	return true
 }
 
-// Scan reads the buckets of several series that begin in a span. It calls visit once for each of the ids that has any, with its index and
-// the recipe by which they were made, in no particular order, and stops at the first error of visit.
+// Scan reads the buckets of several series that begin in a span. It calls visit once for each of the ids that the block knows, also where it has none in the
+// span, with its index and the recipe by which they were made, in no particular order, and stops at the first error of visit.
 func (s *Side) Scan(ctx context.Context, ids []munin.SeriesID, span rollup.Span, visit func(i int, recipe string, buckets *Buckets) error) error {
 	// Both keep the block open until they are closed.
 	postings, err := s.block.Index()
@@ -151,9 +153,7 @@ func (r *sideReader) read(ctx context.Context, want *wanted) error {
 			continue
 		}
 		for _, i := range want.fields[r.found.field] {
-			if !r.buckets.start() {
-				break
-			}
+			r.buckets.start()
 			if err := errors.Join(r.visit(i, r.found.recipe, &r.buckets), r.buckets.err); err != nil {
 				return err
 			}

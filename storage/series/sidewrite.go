@@ -36,6 +36,8 @@ const (
 	sideChunk = 240
 	// partSuffix ends the names of unfinished side blocks.
 	partSuffix = ".part"
+	// noBuckets is the count of the only bucket of a series whose samples gave no value by its recipe.
+	noBuckets = -1
 )
 
 // The four, in the order of labels.
@@ -162,6 +164,11 @@ func (w *SideWriter) Add(id munin.SeriesID, recipe string, buckets []rollup.Buck
 		w.file.Stats.NumFloatSamples += uint64(len(buckets))
 	}
 	return nil
+}
+
+// AddEmpty takes the next series, as Add does, where its samples gave no value at all: by another recipe they may.
+func (w *SideWriter) AddEmpty(id munin.SeriesID, recipe string) error {
+	return w.Add(id, recipe, []rollup.Bucket{{Start: w.file.Rollup.From, Bucket: munin.Bucket{Count: noBuckets}}})
 }
 
 // encode makes the chunks of one of the four.

@@ -248,6 +248,9 @@ func (s *Side) Without(ctx context.Context, dir string, before func(munin.HostID
 			continue
 		}
 		all, err := s.Read(ctx, id, span)
+		if err == nil && len(all) == 0 && span.From == s.From {
+			err = w.AddEmpty(id, recipes[id])
+		}
 		if err = errors.Join(err, w.Add(id, recipes[id], all)); err != nil {
 			return false, errors.Join(err, w.Discard())
 		}
