@@ -163,9 +163,18 @@ func newProgress(w io.Writer) *progress {
 
 func (p *progress) add(n int64) {
 	p.done += n
+	p.tell(func() string { return size(p.done) })
+}
+
+// of says how many of how many are done.
+func (p *progress) of(done, all int, what string) {
+	p.tell(func() string { return fmt.Sprintf("%d of %d %s", done, all, what) })
+}
+
+func (p *progress) tell(text func() string) {
 	if p.w != nil && time.Since(p.shown) > 250*time.Millisecond {
 		p.shown = time.Now()
-		fmt.Fprintf(p.w, "\r%s \x1b[K", size(p.done))
+		fmt.Fprintf(p.w, "\r%s \x1b[K", text())
 	}
 }
 

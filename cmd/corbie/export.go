@@ -84,6 +84,9 @@ are empty in csv, null in jsonl, and left out of openmetrics. The series of
 openmetrics have the names and labels that they have in /api/v1; with --step they
 have rollup="avg" as well, and the time at which the step begins.
 
+promtool reads its whole input anew for every two hours that are in it: give it some
+days at a time, by --from and --to.
+
 It reads the data folder beside a running master, what was stored up to now. Memory
 does not grow with how much is printed. How far it is is shown on a terminal.`,
 		Example: `  corbie export site /srv/www/monitoring
@@ -194,7 +197,7 @@ func (r *reader) hostParts(ctx context.Context, want selection) ([]exportPart, e
 	if want.graph != "" {
 		_, err := r.catalog.Graph(ctx, host.ID, want.graph)
 		if errors.Is(err, munin.ErrNotFound) {
-			return nil, fmt.Errorf("graph %q of %s: %w; 'corbie graphs %s' lists those that are known", want.graph, want.host, munin.ErrNotFound, want.host)
+			return nil, r.unknownGraph(ctx, host.ID, want)
 		}
 		return []exportPart{{&host, want.graph}}, err
 	}
@@ -204,6 +207,20 @@ func (r *reader) hostParts(ctx context.Context, want selection) ([]exportPart, e
 		parts = append(parts, exportPart{&host, graphs[i].Name})
 	}
 	return parts, err
+}
+
+// unknownGraph is the error for a graph that a host does not have, with those that may have been meant.
+func (r *reader) unknownGraph(ctx context.Context, host munin.HostID, want selection) error {
+	graphs, err := r.catalog.Graphs(ctx, host)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(graphs))
+	for i := range graphs {
+		names[i] = graphs[i].Name
+	}
+	return fmt.Errorf("graph %q of %s: %w; %scorbie graphs %s lists those that are known",
+		want.graph, want.host, munin.ErrNotFound, didYouMean(want.graph, names), quoted(want.host))
 }
 
 // exporter writes series one after the other.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/csv"
 	"fmt"
 	"math"
@@ -102,5 +104,47 @@ func TestAnImportedMuninShowsWhatRrdtoolFetches(t *testing.T) {
 		if compared < 6 {
 			t.Errorf("step %d: only %d values were compared", step, compared)
 		}
+	}
+}
+
+func TestAnInterruptedImportSaysHowToGoOn(t *testing.T) {
+	dbdir, data := muninDB(t, time.Now().Unix()/86400*86400), filepath.Join(t.TempDir(), "data")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, talk bytes.Buffer
+	code := run(ctx, []string{"import", "munin", "--dbdir", dbdir, "--data", data}, &out, &talk)
+	if code != exitFailed || talk.String() != "corbie: what was brought in so far stays; the same command brings in the rest\ncorbie: interrupted\n" {
+		t.Errorf("exit %d: %s%s", code, &out, &talk)
+	}
+	if out := mustCorbie(t, "import", "munin", "--dbdir", dbdir, "--data", data); !strings.HasPrefix(out, "3 fields of 1 hosts") {
+		t.Errorf("then it says %q", out)
+	}
+}
+
+func TestAnImportNamesHostsThatTheConfigurationCallsOtherwise(t *testing.T) {
+	dbdir, dir := muninDB(t, time.Now().Unix()/86400*86400), t.TempDir()
+	data, conf := filepath.Join(dir, "data"), filepath.Join(dir, "corbie.yml")
+	testenv.WriteFile(t, conf, "hosts: {www1: 192.0.2.1, www2: 192.0.2.2}\n", 0o644)
+	_, talk, code := corbie(t, "import", "munin", "--dbdir", dbdir, "--data", data, "--config", conf)
+	const advice = "corbie rename 'web;www1' www1"
+	if code != exitOK || !strings.Contains(talk, "1 host is not in the configuration") || !strings.Contains(talk, advice) {
+		t.Fatalf("exit %d: %s", code, talk)
+	}
+	// The advice works before the host was ever polled.
+	mustCorbie(t, "rename", "web;www1", "www1", "--data", data, "--config", conf)
+	if out := mustCorbie(t, "rename", "--list", "--data", data); !strings.Contains(out, "web;www1") || strings.Contains(out, "web;www1  web;www1") {
+		t.Errorf("renamed: %s", out)
+	}
+	testenv.WriteFile(t, conf, "hosts: {www1: {address: 192.0.2.1, group: web}}\n", 0o644)
+	if _, talk, _ := corbie(t, "import", "munin", "--dbdir", dbdir, "--data", data, "--config", conf); talk != "" {
+		t.Errorf("with the same names it says %q", talk)
+	}
+}
+
+func TestAMuninThreeIsRefusedWithTheReason(t *testing.T) {
+	dbdir := t.TempDir()
+	testenv.WriteFile(t, filepath.Join(dbdir, "datafile.sqlite"), "SQLite format 3", 0o644)
+	if _, talk, code := corbie(t, "import", "munin", "--dbdir", dbdir, "--data", t.TempDir()); code != exitFailed || !strings.Contains(talk, "Munin 3") {
+		t.Errorf("exit %d: %s", code, talk)
 	}
 }

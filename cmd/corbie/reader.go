@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"corbie/master/config"
 	"corbie/munin"
@@ -104,7 +106,36 @@ func (r *reader) close() error {
 func (r *reader) host(ctx context.Context, name string) (munin.Host, error) {
 	h, err := r.catalog.Host(ctx, name)
 	if errors.Is(err, munin.ErrNotFound) {
-		return h, fmt.Errorf("host %q: %w; 'corbie hosts' lists those that are known", name, munin.ErrNotFound)
+		return h, unknownHost(ctx, r.catalog, name)
 	}
 	return h, err
+}
+
+// unknownHost is the error for the name of a host that nobody has, with those that may have been meant.
+func unknownHost(ctx context.Context, c *catalog.Catalog, name string) error {
+	hosts, err := c.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.ID.Name()
+		if strings.Contains(name, ";") {
+			names[i] = string(h.ID)
+		}
+	}
+	slices.Sort(names)
+	return fmt.Errorf("host %q: %w; %s'corbie hosts' lists those that are known", name, munin.ErrNotFound, didYouMean(name, slices.Compact(names)))
+}
+
+// didYouMean proposes names for one that is unknown; empty where none is like it.
+func didYouMean(name string, known []string) string {
+	alike := munin.Alike(name, known)
+	if len(alike) == 0 {
+		return ""
+	}
+	for i := range alike {
+		alike[i] = quoted(alike[i])
+	}
+	return "did you mean " + strings.Join(alike, " or ") + "? "
 }

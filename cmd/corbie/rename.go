@@ -144,7 +144,7 @@ func (e *editor) known(ctx context.Context, name string) (munin.SeriesID, error)
 	hostName, rest, inside := strings.Cut(name, "/")
 	host, err := e.Host(ctx, hostName)
 	if errors.Is(err, munin.ErrNotFound) {
-		return munin.SeriesID{}, fmt.Errorf("host %q: %w; 'corbie hosts' lists those that are known", hostName, munin.ErrNotFound)
+		return munin.SeriesID{}, unknownHost(ctx, e.Catalog, hostName)
 	}
 	id := munin.SeriesID{Host: host.ID}
 	if err != nil || !inside {
@@ -156,7 +156,7 @@ func (e *editor) known(ctx context.Context, name string) (munin.SeriesID, error)
 	}
 	graph, field, err := findGraph(graphs, rest)
 	if err != nil {
-		return id, fmt.Errorf("%s: %w; 'corbie graphs %s' lists them", host.ID, err, quoted(string(host.ID)))
+		return id, fmt.Errorf("%s: %wcorbie graphs %s lists them", host.ID, err, quoted(string(host.ID)))
 	}
 	id.Graph, id.Field = graph.Name, field
 	return id, nil
@@ -179,7 +179,11 @@ func findGraph(graphs []munin.Graph, name string) (graph *munin.Graph, field str
 			return graph, name[dot+1:], nil
 		}
 	}
-	return nil, "", fmt.Errorf("it has no graph %q", name)
+	names := make([]string, len(graphs))
+	for i := range graphs {
+		names[i] = graphs[i].Name
+	}
+	return nil, "", fmt.Errorf("it has no graph %q; %s", name, didYouMean(name, names))
 }
 
 // wanted reads NEW: a host that may be new, or a graph or field of the same host that the node has already.
@@ -221,12 +225,38 @@ func (e *editor) wantedHost(ctx context.Context, from munin.HostID, name string)
 			id = h.ID
 		case errors.Is(err, munin.ErrAmbiguous):
 			return munin.SeriesID{}, err
+		case err != nil || h.ID == from:
+			id = e.program.configuredHost(name, id)
 		}
 	}
 	if err := config.CheckHost(id); err != nil {
 		return munin.SeriesID{}, err
 	}
 	return munin.SeriesID{Host: id}, nil
+}
+
+// configuredHost is the one host that the configuration has by a name without group, else the other one: a host that was never polled is
+// known from there alone.
+func (p *program) configuredHost(name string, otherwise munin.HostID) munin.HostID {
+	conf, err := p.loadConfig(config.Flags{Tolerant: true})
+	if err != nil {
+		return otherwise // The names of the catalogue do without a configuration.
+	}
+	found := munin.HostID("")
+	for _, h := range conf.MuninHosts() {
+		switch {
+		case h.ID == otherwise:
+			return otherwise
+		case h.ID.Name() == name && found != "":
+			return otherwise
+		case h.ID.Name() == name:
+			found = h.ID
+		}
+	}
+	if found == "" {
+		return otherwise
+	}
+	return found
 }
 
 // hasValues makes sure that a field that no graph has any more was one: its name may be mistyped.

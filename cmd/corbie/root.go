@@ -46,6 +46,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "corbie: %v\nSee 'corbie --help'.\n", err)
 		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		// What it was doing at that moment is nobody's error.
+		fmt.Fprintln(stderr, "corbie: interrupted")
+		return exitFailed
 	}
 	fmt.Fprintf(stderr, "corbie: %v\n", err)
 	return exitFailed

@@ -225,7 +225,7 @@ func TestRestoreTouchesNothingWhenTheBackupOrThePlaceIsNotGood(t *testing.T) {
 	if err := os.WriteFile(largest, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := backup.Check(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "is damaged") {
+	if _, err := backup.Check(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "delete what is damaged") {
 		t.Errorf("check of a damaged backup: %v", err)
 	}
 	place := filepath.Join(t.TempDir(), "new")

@@ -24,11 +24,17 @@ func Check(ctx context.Context, dir string, progress Progress) (Result, error) {
 	if err == nil {
 		err = m.check(ctx, dir, progress)
 	}
+	if errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w\ndelete what is damaged and make the backup again: what the master still has is then copied anew", err)
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("check the backup: %w", err)
 	}
 	return m.result(), nil
 }
+
+// errDamaged marks a file of a backup that is not what was stored.
+var errDamaged = errors.New("damaged")
 
 // check compares each file with its checksum; several problems are told at once.
 func (m *manifest) check(ctx context.Context, dir string, progress Progress) error {
@@ -47,6 +53,9 @@ func (m *manifest) check(ctx context.Context, dir string, progress Progress) err
 
 func copyChecked(ctx context.Context, f *file, dir string, to io.Writer, progress Progress) error {
 	in, err := os.Open(f.object(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %s is missing: %w", f.Path, f.object(dir), errDamaged)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
@@ -62,7 +71,7 @@ func copyChecked(ctx context.Context, f *file, dir string, to io.Writer, progres
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
 	if n != f.Size || hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
-		return fmt.Errorf("%s: %s is damaged: its checksum is not the one it was stored with", f.Path, in.Name())
+		return fmt.Errorf("%s: %s has another checksum than when it was stored: %w", f.Path, in.Name(), errDamaged)
 	}
 	return nil
 }

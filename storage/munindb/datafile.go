@@ -76,7 +76,7 @@ func graphsOf(lines []line) []munin.Graph {
 			continue
 		}
 		if graphs[name] == nil {
-			graphs[name] = &munin.Graph{Name: name}
+			graphs[name] = &munin.Graph{Plugin: l.path[0], Name: name}
 		}
 		if g := graphs[name]; l.path[n-2] == munin.SanitiseField(l.path[n-2]) && len(g.Fields) < maxParts {
 			g.Fields = append(g.Fields, munin.Field{Name: l.path[n-2]})
@@ -98,6 +98,9 @@ func graphsOf(lines []line) []munin.Graph {
 	}
 	out := make([]munin.Graph, 0, len(graphs))
 	for _, g := range graphs {
+		if g.Category == "" {
+			g.Category = "other"
+		}
 		inOrder(g)
 		out = append(out, *g)
 	}

@@ -164,6 +164,7 @@ web;eu;www1:load.graph_title Load average
 web;eu;www1:load.load.label load
 web;eu;www1:load.load.warning 10
 web;eu;www1:diskstats_iops.sda.graph_title IOs of sda
+web;eu;www1:diskstats_iops.sda.graph_category disk
 web;eu;www1:diskstats_iops.sda.graph_order wrio rdio
 web;eu;www1:diskstats_iops.sda.rdio.label Read
 web;eu;www1:diskstats_iops.sda.rdio.type DERIVE
@@ -182,14 +183,14 @@ nothing here
 		for _, g := range h.Graphs {
 			for i := range g.Fields {
 				path, ok := munindb.RRDPath(h.ID, g.Name, &g.Fields[i])
-				fmt.Fprintln(&b, h.ID, g.Name, g.Title, g.Fields[i].Name, g.Fields[i].Label, path, ok)
+				fmt.Fprintln(&b, h.ID, g.Plugin, g.Category, g.Name, g.Title, g.Fields[i].Name, g.Fields[i].Label, path, ok)
 			}
 		}
 	}
-	want := `alone if_eth0  down received alone-if_eth0-down-c.rrd true
-web;eu;www1 diskstats_iops.sda IOs of sda wrio Write web/eu/www1-diskstats_iops-sda-wrio-g.rrd true
-web;eu;www1 diskstats_iops.sda IOs of sda rdio Read web/eu/www1-diskstats_iops-sda-rdio-d.rrd true
-web;eu;www1 load Load average load load web/eu/www1-load-load-g.rrd true
+	want := `alone if_eth0 other if_eth0  down received alone-if_eth0-down-c.rrd true
+web;eu;www1 diskstats_iops disk diskstats_iops.sda IOs of sda wrio Write web/eu/www1-diskstats_iops-sda-wrio-g.rrd true
+web;eu;www1 diskstats_iops disk diskstats_iops.sda IOs of sda rdio Read web/eu/www1-diskstats_iops-sda-rdio-d.rrd true
+web;eu;www1 load other load Load average load load web/eu/www1-load-load-g.rrd true
 `
 	if b.String() != want {
 		t.Errorf("got\n%s want\n%s", b.String(), want)
