@@ -6,31 +6,27 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"corbie/internal/testenv"
 )
 
 // BenchmarkFullSession asks our node and Debian's munin-node the same things with the same client: list, then
 // config and fetch of every plugin, one command after the other. It prints the times, what one is of the
 // other, and how much memory each daemon holds.
 func BenchmarkFullSession(b *testing.B) {
-	const muninNode = "/usr/sbin/munin-node"
-	_, err := os.Stat(muninNode)
-	needPeer(b, "munin-node (Debian's)", err == nil)
-	needPeer(b, "root, to run munin-node", os.Getuid() == 0)
 	empty := b.TempDir()
 	ours := startNode(b, buildNode(b), "--servicedir", empty, "--sconfdir", empty)
-	theirs, theirPID := startMuninNode(b, muninNode)
+	theirs, muninNode := testenv.MuninNode(b, "node1.example.com")
 
 	both := common(listOf(b, ours.addr), listOf(b, theirs))
 	var all, theirAll, same, theirSame []session
@@ -44,7 +40,7 @@ func BenchmarkFullSession(b *testing.B) {
 			theirSame = append(theirSame, fullSession(b, theirs, both))
 		}
 	}
-	ourRSS, theirRSS := residentKB(b, ours.cmd.Process.Pid), residentKB(b, theirPID)
+	ourRSS, theirRSS := residentKB(b, ours.Cmd.Process.Pid), residentKB(b, muninNode.Cmd.Process.Pid)
 	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\nfull session (median)\tcorbie-node\tmunin-node\ttimes faster\t")
 	compare := func(what string, a, c []session, of func(session) time.Duration) float64 {
@@ -73,51 +69,10 @@ func BenchmarkFullSession(b *testing.B) {
 func buildNode(tb testing.TB) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "corbie-node")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("build: %v\n%s", err, out)
+	if err := testenv.Build(tb.Context(), "corbie-node", path); err != nil {
+		tb.Fatal(err)
 	}
 	return path
-}
-
-// startMuninNode starts Debian's node with its default plugins on a free port of its own.
-func startMuninNode(tb testing.TB, program string) (addr string, pid int) {
-	tb.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	addr = listener.Addr().String()
-	if err := listener.Close(); err != nil { // The port is likely to be free for a while.
-		tb.Fatal(err)
-	}
-	_, port, _ := strings.Cut(addr, ":")
-	dir := tb.TempDir()
-	config := filepath.Join(dir, "munin-node.conf")
-	write(tb, config, fmt.Sprintf("log_level 1\nlog_file %[1]s/log\npid_file %[1]s/pid\nbackground 0\nsetsid 0\nuser root\ngroup root\n"+
-		"host_name node1.example.com\nallow ^127\\.0\\.0\\.1$\nhost 127.0.0.1\nport %[2]s\n", dir, port), 0o644)
-	cmd := exec.CommandContext(tb.Context(), program, "--config", config, "--foreground")
-	cmd.Dir = "/"
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // It may have ended by itself.
-		_ = cmd.Wait()
-	})
-	deadline := time.Now().Add(time.Minute)
-	for {
-		conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", addr)
-		if err == nil {
-			_ = conn.Close() // It listens: that is all.
-			return addr, cmd.Process.Pid
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("munin-node does not listen: %v", err)
-		}
-		<-time.After(50 * time.Millisecond)
-	}
 }
 
 // session is how long the parts of a session took.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 const (
@@ -58,9 +60,10 @@ func readVerdicts(t *testing.T, table string) map[string]verdict {
 
 // TestSuggestsWhatMuninNodeConfigureSuggests asks all of Debian's plugins for their opinion through both programs.
 func TestSuggestsWhatMuninNodeConfigureSuggests(t *testing.T) {
+	t.Parallel()
 	_, err := os.Stat(debianConfigure)
-	needPeer(t, "munin-node-configure (Debian's munin-node)", err == nil)
-	needPeer(t, "root, to run plugins as others", os.Getuid() == 0)
+	testenv.Need(t, "munin-node-configure (Debian's munin-node)", err == nil)
+	testenv.Need(t, "root, to run plugins as others", os.Getuid() == 0)
 	services := t.TempDir()
 	for name, plugin := range map[string]string{"cpu": "cpu", "if_stale0": "if_", "uptime": "uptime", "acpi": "acpi", "alias": "load"} {
 		if err := os.Symlink(filepath.Join(debianLibrary, plugin), filepath.Join(services, name)); err != nil {
@@ -98,9 +101,10 @@ func TestSuggestsWhatMuninNodeConfigureSuggests(t *testing.T) {
 
 // TestPrintsTheShellCommandsThatMuninNodeConfigurePrints compares the whole text for the automatic plugins.
 func TestPrintsTheShellCommandsThatMuninNodeConfigurePrints(t *testing.T) {
+	t.Parallel()
 	_, err := os.Stat(debianConfigure)
-	needPeer(t, "munin-node-configure (Debian's munin-node)", err == nil)
-	needPeer(t, "root, to run plugins as others", os.Getuid() == 0)
+	testenv.Need(t, "munin-node-configure (Debian's munin-node)", err == nil)
+	testenv.Need(t, "root, to run plugins as others", os.Getuid() == 0)
 	services := t.TempDir()
 	for name, plugin := range map[string]string{"cpu": "cpu", "if_stale0": "if_", "acpi": "acpi", "alias": "load"} {
 		if err := os.Symlink(filepath.Join(debianLibrary, plugin), filepath.Join(services, name)); err != nil {
@@ -124,7 +128,7 @@ func TestPrintsTheShellCommandsThatMuninNodeConfigurePrints(t *testing.T) {
 // TestMuninsHistoryIsUnderstood compares which plugins are newer than some of the versions in Munin's history.
 func TestMuninsHistoryIsUnderstood(t *testing.T) {
 	_, err := os.Stat(debianConfigure)
-	needPeer(t, "munin-node-configure (Debian's munin-node)", err == nil)
+	testenv.Need(t, "munin-node-configure (Debian's munin-node)", err == nil)
 	history, err := os.ReadFile(filepath.Join(debianLibrary, "plugins.history"))
 	if err != nil {
 		t.Fatal(err)

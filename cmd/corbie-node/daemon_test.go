@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -10,102 +9,39 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
-// daemon is a program that serves until it is told to stop.
+// daemon is a corbie-node that serves until it is told to stop.
 type daemon struct {
-	cmd    *exec.Cmd
-	addr   string
-	ended  chan error
-	mu     sync.Mutex
-	stderr strings.Builder
+	*testenv.Process
+
+	addr string
 }
 
 // startNode starts "corbie-node serve" on a free port and waits until it listens.
 func startNode(tb testing.TB, program string, args ...string) *daemon {
 	tb.Helper()
-	d := &daemon{ended: make(chan error, 1)}
-	d.cmd = exec.CommandContext(tb.Context(), program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
-	d.launch(tb)
+	return launch(tb, exec.CommandContext(tb.Context(), program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...))
+}
+
+// launch starts a node and waits until it listens.
+func launch(tb testing.TB, cmd *exec.Cmd) *daemon {
+	tb.Helper()
+	d := &daemon{Process: testenv.Start(tb, "corbie-node", cmd)}
+	_, address, _ := strings.Cut(d.WaitFor(tb, "msg=listening"), " address=")
+	d.addr, _, _ = strings.Cut(address, " ")
 	return d
 }
 
-// launch starts the program and waits until it listens.
-func (d *daemon) launch(tb testing.TB) {
+// awaitLog waits until the node has said something at any time.
+func (d *daemon) awaitLog(tb testing.TB, text string) {
 	tb.Helper()
-	stderr, err := d.cmd.StderrPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := d.cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	addr := make(chan string, 1)
-	go func() {
-		d.read(stderr, addr)
-		d.ended <- d.cmd.Wait()
-	}()
-	tb.Cleanup(func() {
-		_ = d.cmd.Process.Kill() // A test that wants it to end well has stopped it already.
-	})
-	select {
-	case d.addr = <-addr:
-	case err := <-d.ended:
-		tb.Fatalf("the node ended with %v:\n%s", err, d.log())
-	case <-time.After(20 * time.Second):
-		tb.Fatalf("the node does not listen:\n%s", d.log())
-	}
-}
-
-func (d *daemon) read(stderr io.Reader, addr chan<- string) {
-	listening := regexp.MustCompile(`msg=listening address=(\S+)`)
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		d.mu.Lock()
-		d.stderr.WriteString(lines.Text() + "\n")
-		d.mu.Unlock()
-		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
-			addr <- found[1]
-		}
-	}
-}
-
-func (d *daemon) log() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.stderr.String()
-}
-
-// awaitLog waits until the daemon has said something.
-func (d *daemon) awaitLog(t *testing.T, text string) {
-	t.Helper()
-	limit := time.After(10 * time.Second)
-	for !strings.Contains(d.log(), text) {
-		select {
-		case <-limit:
-			t.Fatalf("the node does not say %q:\n%s", text, d.log())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-// stop tells it to stop and wants it to end well.
-func (d *daemon) stop(tb testing.TB) {
-	tb.Helper()
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		tb.Fatal(err)
-	}
-	select {
-	case err := <-d.ended:
-		if err != nil {
-			tb.Errorf("the node ended with %v:\n%s", err, d.log())
-		}
-	case <-time.After(20 * time.Second):
-		tb.Errorf("the node does not stop:\n%s", d.log())
-	}
+	testenv.Eventually(tb, "the node says "+text, func() bool { return strings.Contains(d.Log(), text) })
 }
 
 // ask sends commands and returns all that the node says until it closes.
@@ -129,16 +65,6 @@ func ask(t *testing.T, addr, commands string) string {
 	return string(heard)
 }
 
-func write(tb testing.TB, path, text string, mode os.FileMode) {
-	tb.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		tb.Fatal(err)
-	}
-}
-
 func TestServeWithoutConfigurationOffersTheNativePlugins(t *testing.T) {
 	empty := t.TempDir()
 	d := startNode(t, "corbie-node", "--servicedir", empty, "--sconfdir", empty)
@@ -155,9 +81,9 @@ func TestServeWithoutConfigurationOffersTheNativePlugins(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^load\.value [0-9.]+$`).MatchString(heard) {
 		t.Errorf("heard %s", heard)
 	}
-	d.stop(t)
-	if !strings.Contains(d.log(), "only this machine may ask") || !strings.Contains(d.log(), "msg=stopped") {
-		t.Errorf("log:\n%s", d.log())
+	d.Stop(t)
+	if !strings.Contains(d.Log(), "only this machine may ask") || !strings.Contains(d.Log(), "msg=stopped") {
+		t.Errorf("log:\n%s", d.Log())
 	}
 }
 
@@ -165,7 +91,7 @@ func TestHangupReadsTheConfigurationAnewUnlessItIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "node.conf")
 	const base = "servicedir plugins\nsconfdir conf\n"
-	write(t, config, base+"host_name before.example.com\nnative load\n", 0o600)
+	testenv.WriteFile(t, config, base+"host_name before.example.com\nnative load\n", 0o600)
 	d := startNode(t, "corbie-node", "--config", config)
 	f := func(want string) {
 		t.Helper()
@@ -174,28 +100,26 @@ func TestHangupReadsTheConfigurationAnewUnlessItIsWrong(t *testing.T) {
 		}
 	}
 	f("# munin node at before.example.com\nload\n")
-	write(t, config, base+"host_name after.example.com\nnative uptime\nlog_level 4\nunheard of\n", 0o600)
+	testenv.WriteFile(t, config, base+"host_name after.example.com\nnative uptime\nlog_level 4\nunheard of\n", 0o600)
 	hangup(t, d)
 	d.awaitLog(t, "configuration read anew")
 	f("# munin node at after.example.com\nuptime\n")
-	if !strings.Contains(d.log(), `unknown key \"unheard\"`) || !strings.Contains(d.log(), "keys=log_level") {
-		t.Errorf("log:\n%s", d.log())
+	if !strings.Contains(d.Log(), `unknown key \"unheard\"`) || !strings.Contains(d.Log(), "keys=log_level") {
+		t.Errorf("log:\n%s", d.Log())
 	}
-	write(t, config, base+"host_name bad.example.com\ntimeout never\n", 0o600)
+	testenv.WriteFile(t, config, base+"host_name bad.example.com\ntimeout never\n", 0o600)
 	hangup(t, d)
 	d.awaitLog(t, "the old one stays")
 	f("# munin node at after.example.com\nuptime\n")
-	if !strings.Contains(d.log(), "node.conf:4: timeout") {
-		t.Errorf("log:\n%s", d.log())
+	if !strings.Contains(d.Log(), "node.conf:4: timeout") {
+		t.Errorf("log:\n%s", d.Log())
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 func hangup(t *testing.T, d *daemon) {
 	t.Helper()
-	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	d.Signal(t, syscall.SIGHUP)
 }
 
 func TestServeSaysWhatIsWrongWithItsAddress(t *testing.T) {
@@ -230,9 +154,9 @@ func TestSystemdIsToldWhenTheNodeListens(t *testing.T) {
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "plugins/spy"), "#!/bin/sh\necho \"socket.label [$NOTIFY_SOCKET]\"\n", 0o755)
+	testenv.WriteFile(t, filepath.Join(dir, "plugins/spy"), "#!/bin/sh\necho \"socket.label [$NOTIFY_SOCKET]\"\n", 0o755)
 	config := filepath.Join(dir, "node.conf")
-	write(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\n", 0o600)
+	testenv.WriteFile(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\n", 0o600)
 	d := startNode(t, "corbie-node", "--config", config)
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
@@ -245,7 +169,7 @@ func TestSystemdIsToldWhenTheNodeListens(t *testing.T) {
 	if heard := ask(t, d.addr, "config spy"); !strings.Contains(heard, "socket.label []\n") {
 		t.Errorf("plugins are told of systemd: %q", heard)
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 func TestTheNodeGivesUpRootWhenItsConfigurationSaysSo(t *testing.T) {
@@ -257,12 +181,12 @@ func TestTheNodeGivesUpRootWhenItsConfigurationSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(dir, "node.conf")
-	write(t, config, "user nobody\ngroup adm\nservicedir plugins\nsconfdir conf\nstatedir state\n", 0o644)
-	write(t, filepath.Join(dir, "plugins/whoami"), "#!/bin/sh\necho \"me.label $(id -un) $(id -Gn)\"\n", 0o755)
-	write(t, filepath.Join(dir, "conf/all"), "[*]\nuser root\n", 0o644)
+	testenv.WriteFile(t, config, "user nobody\ngroup adm\nservicedir plugins\nsconfdir conf\nstatedir state\n", 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, "plugins/whoami"), "#!/bin/sh\necho \"me.label $(id -un) $(id -Gn)\"\n", 0o755)
+	testenv.WriteFile(t, filepath.Join(dir, "conf/all"), "[*]\nuser root\n", 0o644)
 	d := startNode(t, "corbie-node", "--config", config)
 	if heard := ask(t, d.addr, "config whoami"); !strings.Contains(heard, "me.label nobody adm\n") {
 		t.Errorf("heard %q", heard)
 	}
-	d.stop(t)
+	d.Stop(t)
 }

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // leastPlugins is how many of Debian's plugins must be compared at least.
@@ -21,17 +22,16 @@ const leastPlugins = 60
 // that finds something to measure, and compares what our node and Debian's say of each: all lines, and in them
 // everything but the numbers that change with time.
 func TestDebiansPluginsSayTheSameThroughBothNodes(t *testing.T) {
-	_, err := os.Stat("/usr/sbin/munin-node")
-	needPeer(t, "munin-node (Debian's)", err == nil)
-	needPeer(t, "root, to run plugins as others", os.Getuid() == 0)
-	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+	t.Parallel()
+	testenv.Program(t, "munin-node")
+	testenv.Root(t)
 	for pkg, program := range servicePrograms() {
 		_, err := exec.LookPath(program)
-		needPeer(t, program+" (Debian's "+pkg+")", err == nil)
+		testenv.Need(t, program+" (Debian's "+pkg+")", err == nil)
 	}
 	for pkg, module := range perlModules() {
 		err := exec.CommandContext(t.Context(), "perl", "-M"+module, "-e", "1").Run()
-		needPeer(t, "the Perl module "+module+" (Debian's "+pkg+")", err == nil)
+		testenv.Need(t, "the Perl module "+module+" (Debian's "+pkg+")", err == nil)
 	}
 	s := startServices(t)
 	config := s.configureNodes(t)
@@ -69,7 +69,7 @@ func TestDebiansPluginsSayTheSameThroughBothNodes(t *testing.T) {
 	if len(kinds) < leastPlugins {
 		t.Errorf("only %d plugins were compared, want %d", len(kinds), leastPlugins)
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 // configureNodes writes one configuration for both nodes: Debian's settings for plugins, then those that lead them
@@ -85,9 +85,9 @@ func (s *services) configureNodes(t *testing.T) (path string) {
 		t.Fatal(err)
 	}
 	// Perl shuffles what it has in tables, unless told not to; so even the order of lines can be compared.
-	write(t, filepath.Join(s.dir, "plugin-conf.d/zzz-services"), s.settings.String()+"[*]\nenv.PERL_HASH_SEED 0\nenv.PERL_PERTURB_KEYS 0\n", 0o644)
+	testenv.WriteFile(t, filepath.Join(s.dir, "plugin-conf.d/zzz-services"), s.settings.String()+"[*]\nenv.PERL_HASH_SEED 0\nenv.PERL_PERTURB_KEYS 0\n", 0o644)
 	path = filepath.Join(s.dir, "munin-node.conf")
-	write(t, path, fmt.Sprintf("log_level 4\nlog_file %[1]s/node/log\npid_file %[1]s/node/pid\nbackground 0\nsetsid 0\nuser root\ngroup root\n"+
+	testenv.WriteFile(t, path, fmt.Sprintf("log_level 4\nlog_file %[1]s/node/log\npid_file %[1]s/node/pid\nbackground 0\nsetsid 0\nuser root\ngroup root\n"+
 		"host_name node1.example.com\nallow ^127\\.0\\.0\\.1$\nhost 127.0.0.1\nport %[2]s\nglobal_timeout 900\nignore_file \\.bak$\n"+
 		"servicedir plugins\nsconfdir plugin-conf.d\nlibdir /usr/share/munin\nstatedir ours\nnative no\n", s.dir, s.port(t, "munin-node")), 0o644)
 	return path
@@ -139,7 +139,7 @@ func (s *services) startMuninNode(t *testing.T) (address string) {
 		}
 		text = pattern.ReplaceAllString(text, "${1} q{"+path+"};")
 	}
-	write(t, filepath.Join(s.dir, "perl/Munin/Common/Defaults.pm"), text, 0o644)
+	testenv.WriteFile(t, filepath.Join(s.dir, "perl/Munin/Common/Defaults.pm"), text, 0o644)
 	cmd := exec.CommandContext(t.Context(), "/usr/sbin/munin-node", "--config", s.dir+"/munin-node.conf", "--foreground")
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), "PERL5LIB="+s.dir+"/perl")
 	if err := cmd.Start(); err != nil {
@@ -150,7 +150,7 @@ func (s *services) startMuninNode(t *testing.T) (address string) {
 		_ = cmd.Wait()
 	})
 	address = "127.0.0.1:" + s.ports["munin-node"]
-	awaitListener(t, address)
+	testenv.AwaitListener(t, address)
 	return address
 }
 
@@ -228,20 +228,4 @@ func difference(ours, theirs []string) []string {
 		}
 	}
 	return found
-}
-
-// awaitListener waits until somebody takes connections at the address.
-func awaitListener(tb testing.TB, address string) {
-	tb.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; {
-		conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", address)
-		if err == nil {
-			_ = conn.Close() // It listens: that is all.
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("nobody listens at %s: %v", address, err)
-		}
-		<-time.After(50 * time.Millisecond)
-	}
 }

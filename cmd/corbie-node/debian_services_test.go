@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // services are the programs that Debian's plugins look at, each with a configuration of its own, in one folder
@@ -46,15 +48,7 @@ func perlModules() map[string]string {
 // startServices starts them all and waits until they answer.
 func startServices(t *testing.T) *services {
 	t.Helper()
-	// The names of sockets in it may have 108 characters, and those of the test's own folder are long.
-	dir, err := os.MkdirTemp("/tmp", "corbie") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // At worst it stays in /tmp.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := testenv.PublicDir(t)
 	s := &services{dir: dir, ports: make(map[string]string)}
 	begin := time.Now()
 	s.mariadb(t)
@@ -182,28 +176,28 @@ func (s *services) web(t *testing.T) {
 	}
 	fmt.Fprintf(&config, "ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile pid\nErrorLog error.log\nListen 127.0.0.1:%[2]s\nServerName localhost\n"+
 		"User www-data\nGroup www-data\nExtendedStatus On\n<Location /server-status>\nSetHandler server-status\n</Location>\n", apache, port)
-	write(t, apache+"/conf", config.String(), 0o644)
+	testenv.WriteFile(t, apache+"/conf", config.String(), 0o644)
 	s.start(t, "tcp", "127.0.0.1:"+port, "apache2", "-f", apache+"/conf", "-DFOREGROUND")
 	fmt.Fprintf(&s.settings, "[apache_*]\nenv.ports %s\n", port)
 
 	nginx := s.folder(t, "nginx", "www-data")
 	port = s.port(t, "nginx")
-	write(t, nginx+"/conf", fmt.Sprintf("user www-data;\ndaemon off;\npid %[1]s/pid;\nerror_log %[1]s/error.log;\nevents {}\nhttp {\naccess_log off;\n"+
+	testenv.WriteFile(t, nginx+"/conf", fmt.Sprintf("user www-data;\ndaemon off;\npid %[1]s/pid;\nerror_log %[1]s/error.log;\nevents {}\nhttp {\naccess_log off;\n"+
 		"server {\nlisten 127.0.0.1:%[2]s;\nlocation /nginx_status { stub_status; }\n}\n}\n", nginx, port), 0o644)
 	s.start(t, "tcp", "127.0.0.1:"+port, "nginx", "-e", nginx+"/error.log", "-p", nginx, "-c", nginx+"/conf")
 	fmt.Fprintf(&s.settings, "[nginx_*]\nenv.url http://127.0.0.1:%s/nginx_status\n", port)
 
 	lighttpd := s.folder(t, "lighttpd", "www-data")
 	port = s.port(t, "lighttpd")
-	write(t, lighttpd+"/index.html", "<p>Good day.</p>\n", 0o644)
-	write(t, lighttpd+"/conf", fmt.Sprintf("server.document-root = \"%[1]s\"\nserver.port = %[2]s\nserver.bind = \"127.0.0.1\"\n"+
+	testenv.WriteFile(t, lighttpd+"/index.html", "<p>Good day.</p>\n", 0o644)
+	testenv.WriteFile(t, lighttpd+"/conf", fmt.Sprintf("server.document-root = \"%[1]s\"\nserver.port = %[2]s\nserver.bind = \"127.0.0.1\"\n"+
 		"index-file.names = (\"index.html\")\nserver.errorlog = \"%[1]s/error.log\"\n", lighttpd, port), 0o644)
 	s.start(t, "tcp", "127.0.0.1:"+port, "lighttpd", "-D", "-f", lighttpd+"/conf")
 	fmt.Fprintf(&s.settings, "[http_loadtime]\nenv.target http://127.0.0.1:%s/index.html\n", port)
 
 	haproxy := s.folder(t, "haproxy", "haproxy")
 	port = s.port(t, "haproxy")
-	write(t, haproxy+"/conf", fmt.Sprintf("global\nmaxconn 50\ndefaults\nmode http\ntimeout client 5s\ntimeout server 5s\ntimeout connect 5s\n"+
+	testenv.WriteFile(t, haproxy+"/conf", fmt.Sprintf("global\nmaxconn 50\ndefaults\nmode http\ntimeout client 5s\ntimeout server 5s\ntimeout connect 5s\n"+
 		"frontend front\nbind 127.0.0.1:%s\nstats enable\nstats uri /haproxy-status\ndefault_backend back\n"+
 		"backend back\nserver one 127.0.0.1:%s check\nserver two 127.0.0.1:%s check\n", port, s.ports["lighttpd"], s.ports["nginx"]), 0o644)
 	s.start(t, "tcp", "127.0.0.1:"+port, "haproxy", "-db", "-f", haproxy+"/conf")
@@ -214,7 +208,7 @@ func (s *services) squid(t *testing.T) {
 	t.Helper()
 	dir := s.folder(t, "squid", "proxy")
 	port := s.port(t, "squid")
-	write(t, dir+"/conf", fmt.Sprintf("http_port 127.0.0.1:%[2]s\nvisible_hostname localhost\ncache_effective_user proxy\npid_filename %[1]s/pid\n"+
+	testenv.WriteFile(t, dir+"/conf", fmt.Sprintf("http_port 127.0.0.1:%[2]s\nvisible_hostname localhost\ncache_effective_user proxy\npid_filename %[1]s/pid\n"+
 		"cache_log %[1]s/cache.log\naccess_log none\ncoredump_dir %[1]s\npinger_enable off\ncache_peer 127.0.0.1 parent %[3]s 0 no-query\n"+
 		"http_access allow localhost\nshutdown_lifetime 0 seconds\nnetdb_filename none\n", dir, port, s.ports["lighttpd"]), 0o644)
 	s.start(t, "tcp", "127.0.0.1:"+port, "squid", "-N", "-n", "corbie"+strconv.Itoa(os.Getpid()), "-f", dir+"/conf")
@@ -245,9 +239,9 @@ func (s *services) postfix(t *testing.T) {
 	for _, name := range []string{"etc", "queue", "log"} {
 		s.folder(t, "postfix/"+name, "root")
 	}
-	write(t, dir+"/log/mail.log", "", 0o644)
-	write(t, dir+"/etc/main.cf", fmt.Sprintf(postfixMain, dir), 0o644)
-	write(t, dir+"/etc/master.cf", fmt.Sprintf(postfixMaster, "127.0.0.1:"+port), 0o644)
+	testenv.WriteFile(t, dir+"/log/mail.log", "", 0o644)
+	testenv.WriteFile(t, dir+"/etc/main.cf", fmt.Sprintf(postfixMain, dir), 0o644)
+	testenv.WriteFile(t, dir+"/etc/master.cf", fmt.Sprintf(postfixMaster, "127.0.0.1:"+port), 0o644)
 	s.run(t, "/usr/sbin/postfix", "-c", dir+"/etc", "start")
 	t.Cleanup(func() { s.run(t, "/usr/sbin/postfix", "-c", dir+"/etc", "abort") })
 	send := func() error {

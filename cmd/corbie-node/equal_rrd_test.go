@@ -20,6 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin/wire/wiretest"
 	"corbie/node"
 )
@@ -113,15 +114,15 @@ type twin struct {
 // ours, in clear and encrypted, every five minutes; at the end it fetches the hour from the spool of a node that has
 // sampled meanwhile. The time is simulated, all programs are real. It wants no complaint, and equal files.
 func TestRRDsAreThoseOfAMasterThatPollsMuninNode(t *testing.T) {
+	t.Parallel()
 	account := needMuninUpdate(t)
 	_, err := os.Stat("/usr/sbin/munin-node")
-	needPeer(t, "munin-node (Debian's)", err == nil)
-	rrdtool, err := exec.LookPath("rrdtool")
-	needPeer(t, "rrdtool", err == nil)
+	testenv.Need(t, "munin-node (Debian's)", err == nil)
+	rrdtool := testenv.Program(t, "rrdtool")
 	w := newTwin(t, account)
 	config := w.configureNodes(t)
 	for name, script := range clockPlugins {
-		write(t, filepath.Join(w.dir, "plugins", name), "#!/bin/sh\nnow=$(cat "+w.dir+"/now)\n"+script+"\n", 0o755)
+		testenv.WriteFile(t, filepath.Join(w.dir, "plugins", name), "#!/bin/sh\nnow=$(cat "+w.dir+"/now)\n"+script+"\n", 0o755)
 	}
 	for _, name := range restful() {
 		if err := os.Symlink(filepath.Join(debianLibrary, name), filepath.Join(w.dir, "plugins", name)); err != nil {
@@ -141,7 +142,7 @@ func TestRRDsAreThoseOfAMasterThatPollsMuninNode(t *testing.T) {
 		"plain": "", "sealed": nodeTLS, "spool": "spool yes\nspooldir spool\n", "sealedspool": "spool yes\nspooldir spool2\n" + nodeTLS,
 	} {
 		path := filepath.Join(w.dir, name+".conf")
-		write(t, path, string(text)+lines, 0o600)
+		testenv.WriteFile(t, path, string(text)+lines, 0o600)
 		hosts[name] = startNode(t, "corbie-node", "--config", path).addr
 	}
 	masterTLS := "tls paranoid\ntls_verify_certificate yes\n" + keys(ca.Issue(t, "master"), ca.File)
@@ -152,14 +153,7 @@ func TestRRDsAreThoseOfAMasterThatPollsMuninNode(t *testing.T) {
 func newTwin(t *testing.T, account *user.User) *twin {
 	t.Helper()
 	const polls = 13
-	dir, err := os.MkdirTemp("/tmp", "corbie") //nolint:usetesting // plugins run as others, who cannot go into the test's own folder
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // At worst it stays in /tmp.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := testenv.PublicDir(t)
 	began := time.Now().Truncate(5 * time.Minute).Add(-(polls + 1) * 5 * time.Minute)
 	w := &twin{services: &services{dir: dir, ports: make(map[string]string)}, began: began, polls: polls, account: account}
 	w.masters = w.folder(t, "master", "munin")
@@ -175,7 +169,7 @@ func (w *twin) at(poll int) time.Time { return w.began.Add(time.Duration(poll) *
 // setNow tells the plugins what time it is.
 func (w *twin) setNow(t *testing.T, now time.Time) {
 	t.Helper()
-	write(t, filepath.Join(w.dir, "now"), strconv.FormatInt(now.Unix(), 10)+"\n", 0o644)
+	testenv.WriteFile(t, filepath.Join(w.dir, "now"), strconv.FormatInt(now.Unix(), 10)+"\n", 0o644)
 }
 
 // sampleAnHour lets a node sample into its spool for the hour, and makes a copy of that.
@@ -186,7 +180,7 @@ func (w *twin) sampleAnHour(t *testing.T, config string) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(w.dir, "hour.conf")
-	write(t, path, string(text)+"spool yes\nspooldir spool\n", 0o600)
+	testenv.WriteFile(t, path, string(text)+"spool yes\nspooldir spool\n", 0o600)
 	synctest.Test(t, func(t *testing.T) {
 		// A plugin that wants whole minutes gets them once it has said so: it is asked for the first time before.
 		<-time.After(time.Until(w.at(-1).Add(-150 * time.Second)))
@@ -242,12 +236,12 @@ func (w *twin) pollAnHour(t *testing.T, hosts map[string]string, masterTLS strin
 	}
 	config := filepath.Join(w.masters, "munin.conf")
 	// The very first run of a Munin complains of the files that it is about to create.
-	write(t, config, folders.String(), 0o644)
+	testenv.WriteFile(t, config, folders.String(), 0o644)
 	w.update(t, config, w.began.Add(-time.Minute))
-	write(t, config, folders.String()+plain.String(), 0o644)
+	testenv.WriteFile(t, config, folders.String()+plain.String(), 0o644)
 	for poll := range w.polls {
 		if poll == w.polls-1 {
-			write(t, config, folders.String()+spools.String(), 0o644)
+			testenv.WriteFile(t, config, folders.String()+spools.String(), 0o644)
 		}
 		w.setNow(t, w.at(poll))
 		w.update(t, config, w.at(poll))
@@ -264,7 +258,7 @@ func (w *twin) pollAnHour(t *testing.T, hosts map[string]string, masterTLS strin
 // update runs munin-update at a time that does not pass.
 func (w *twin) update(t *testing.T, config string, now time.Time) {
 	t.Helper()
-	write(t, filepath.Join(w.dir, "perl/Frozen.pm"), frozenPerl, 0o644)
+	testenv.WriteFile(t, filepath.Join(w.dir, "perl/Frozen.pm"), frozenPerl, 0o644)
 	uid, uidErr := strconv.ParseUint(w.account.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(w.account.Gid, 10, 32)
 	if err := errors.Join(uidErr, gidErr); err != nil {

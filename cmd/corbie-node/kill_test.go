@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // killed is a node that is killed again and again, and what its master has got.
@@ -22,6 +24,7 @@ type killed struct {
 // TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode kills a node that samples every second with kill -9, five times or as often as
 // CORBIE_TEST_KILLS says. Each run of a plugin has a number of its own.
 func TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode(t *testing.T) {
+	t.Parallel()
 	kills := 5
 	if text := os.Getenv("CORBIE_TEST_KILLS"); text != "" {
 		var err error
@@ -37,18 +40,13 @@ func TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode(t *testing.T) {
 			k.poll(t, d.addr)
 			select {
 			case <-limit:
-				t.Fatalf("no sample in a minute:\n%s", d.log())
+				t.Fatalf("no sample in a minute:\n%s", d.Log())
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
 		<-time.After(time.Duration(rand.IntN(1100)) * time.Millisecond)
 		k.poll(t, d.addr)
-		if err := d.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-d.ended; err == nil {
-			t.Error("the node ended before it was killed")
-		}
+		d.Kill()
 	}
 	d := startNode(t, "corbie-node", "--config", k.config)
 	for before := k.since; k.since == before; {
@@ -56,21 +54,17 @@ func TestNothingFetchedIsLostOrRepeatedByKillsOfTheNode(t *testing.T) {
 		<-time.After(50 * time.Millisecond)
 	}
 	k.check(t, d, kills)
-	d.stop(t)
+	d.Stop(t)
 }
 
 func newKilled(t *testing.T) *killed {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "corbie") //nolint:usetesting // plugins run as others, who cannot go into the test's own folder
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // At worst it stays in /tmp.
+	dir := testenv.PublicDir(t)
 	k := &killed{dir: dir, config: filepath.Join(dir, "node.conf"), seen: make(map[string]int), values: make(map[string][]int)}
 	if err := os.Mkdir(filepath.Join(dir, "count"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{dir, filepath.Join(dir, "count")} {
+	for _, path := range []string{dir, filepath.Join(dir, "count")} { // The plugins write there, as nobody.
 		if err := os.Chmod(path, 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -84,9 +78,9 @@ echo $n >"$file.new" && mv "$file.new" "$file"
 echo "n.value $n"
 `
 	for _, name := range []string{"one", "two", "three"} {
-		write(t, filepath.Join(dir, "plugins", name), fmt.Sprintf(script, dir), 0o755)
+		testenv.WriteFile(t, filepath.Join(dir, "plugins", name), fmt.Sprintf(script, dir), 0o755)
 	}
-	write(t, k.config, "spool yes\nspooldir spool\nsample_interval 1\nservicedir plugins\nsconfdir conf\nstatedir state\nnative no\npeer_rate 0\n", 0o644)
+	testenv.WriteFile(t, k.config, "spool yes\nspooldir spool\nsample_interval 1\nservicedir plugins\nsconfdir conf\nstatedir state\nnative no\npeer_rate 0\n", 0o644)
 	return k
 }
 
@@ -125,7 +119,7 @@ func (k *killed) check(t *testing.T, d *daemon, kills int) {
 	if len(k.values) != 3 || missing > len(k.values)*kills {
 		t.Errorf("%d samples are missing: more than were under way at %d kills", missing, kills)
 	}
-	if log := d.log(); strings.Contains(log, "samples are lost") {
+	if log := d.Log(); strings.Contains(log, "samples are lost") {
 		t.Errorf("the node says:\n%s", log)
 	}
 	t.Logf("%d kills: %d samples fetched, each once and still in the spool; %d runs were under way when the node was killed", kills, len(k.seen), missing)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // TestRunsLeaveNeitherFilesNorChildrenBehind runs plugins of every kind 400 times, or as often as CORBIE_TEST_RUNS says, and then looks at what
@@ -22,33 +24,26 @@ func TestRunsLeaveNeitherFilesNorChildrenBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir, err := os.MkdirTemp("/tmp", "corbie") //nolint:usetesting // plugins run as others, who cannot go into the test's own folder
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // At worst it stays in /tmp.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := testenv.PublicDir(t)
 	for name, script := range map[string]string{
 		"good": "echo a.value 1", "bad": "echo a.value 1; echo oops >&2; exit 3", "forks": "(sleep 0.02; echo late >&2) & echo a.value 1",
 		"killed": "kill -9 $$", "closes": "exec >&- 2>&-",
 	} {
-		write(t, filepath.Join(dir, "plugins", name), "#!/bin/sh\n"+script+"\n", 0o755)
+		testenv.WriteFile(t, filepath.Join(dir, "plugins", name), "#!/bin/sh\n"+script+"\n", 0o755)
 	}
-	write(t, filepath.Join(dir, "plugins/noprogram"), "no program\n", 0o755)
+	testenv.WriteFile(t, filepath.Join(dir, "plugins/noprogram"), "no program\n", 0o755)
 	config := filepath.Join(dir, "node.conf")
-	write(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\nnative load uptime\npeer_rate 0\n", 0o644)
+	testenv.WriteFile(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\nnative load uptime\npeer_rate 0\n", 0o644)
 	d := startNode(t, "corbie-node", "--config", config)
 	names := []string{"good", "bad", "forks", "killed", "closes", "noprogram", "load", "uptime"}
 	fetchMany(t, d.addr, names, len(names))
-	before := openFiles(t, d.cmd.Process.Pid)
+	before := openFiles(t, d.Cmd.Process.Pid)
 	const sessions = 10
 	for range sessions {
 		fetchMany(t, d.addr, names, runs/sessions)
 	}
 	for limit := time.After(20 * time.Second); ; { // Sessions end, and what plugins left in the background.
-		after, children := openFiles(t, d.cmd.Process.Pid), childrenOf(t, d.cmd.Process.Pid)
+		after, children := openFiles(t, d.Cmd.Process.Pid), childrenOf(t, d.Cmd.Process.Pid)
 		if len(after) <= len(before) && len(children) == 0 {
 			break
 		}
@@ -58,8 +53,8 @@ func TestRunsLeaveNeitherFilesNorChildrenBehind(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	t.Logf("%d runs: %d files open, as before, and no child; %.1f MB", runs, len(before), residentKB(t, d.cmd.Process.Pid)/1024)
-	d.stop(t)
+	t.Logf("%d runs: %d files open, as before, and no child; %.1f MB", runs, len(before), residentKB(t, d.Cmd.Process.Pid)/1024)
+	d.Stop(t)
 }
 
 // fetchMany has one session in which it asks for plugins, one after the other.

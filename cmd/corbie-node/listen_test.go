@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // askOn is ask over any connection.
@@ -36,21 +38,10 @@ func dialUnix(t *testing.T, path string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(t.Context(), "unix", path)
 }
 
-// shortDir is a folder with a name that leaves room for a socket's.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "node") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // At worst it stays in /tmp.
-	return dir
-}
-
 func TestTheNodeServesOnASocketInTheFileSystem(t *testing.T) {
-	dir := shortDir(t)
+	dir := testenv.PublicDir(t)
 	socket, config := filepath.Join(dir, "socket"), filepath.Join(dir, "node.conf")
-	write(t, config, "host_name n.example.com\nservicedir plugins\nsconfdir conf\nnative load\nsocket "+socket+" 0640\nhost 127.0.0.1\nport 1\n", 0o600)
+	testenv.WriteFile(t, config, "host_name n.example.com\nservicedir plugins\nsconfdir conf\nnative load\nsocket "+socket+" 0640\nhost 127.0.0.1\nport 1\n", 0o600)
 	// One that a node left behind when it was killed.
 	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
@@ -58,7 +49,7 @@ func TestTheNodeServesOnASocketInTheFileSystem(t *testing.T) {
 	}
 	left.SetUnlinkOnClose(false)
 	_ = left.Close()
-	write(t, config, "host unix://"+socket+"\nhost_name n.example.com\nservicedir plugins\nsconfdir conf\nnative load\n", 0o600)
+	testenv.WriteFile(t, config, "host unix://"+socket+"\nhost_name n.example.com\nservicedir plugins\nsconfdir conf\nnative load\n", 0o600)
 	d := startDaemon(t, nil, "--config", config)
 	info, err := os.Stat(socket)
 	if err != nil || info.Mode() != os.ModeSocket|0o660 {
@@ -75,11 +66,11 @@ func TestTheNodeServesOnASocketInTheFileSystem(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "in use by another node") {
 		t.Errorf("a second node: %v: %s", err, out)
 	}
-	d.stop(t)
+	d.Stop(t)
 	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the node left its socket behind: %v", err)
 	}
-	write(t, socket, "precious", 0o600)
+	testenv.WriteFile(t, socket, "precious", 0o600)
 	out, err = exec.CommandContext(t.Context(), "corbie-node", "serve", "--listen", "unix:"+socket).CombinedOutput()
 	if text, readErr := os.ReadFile(socket); err == nil || readErr != nil || string(text) != "precious" {
 		t.Errorf("a file that is no socket was replaced: %v: %s", err, out)
@@ -89,21 +80,19 @@ func TestTheNodeServesOnASocketInTheFileSystem(t *testing.T) {
 // startDaemon is startNode with the addresses of the configuration, and with files to inherit.
 func startDaemon(tb testing.TB, change func(*exec.Cmd), args ...string) *daemon {
 	tb.Helper()
-	d := &daemon{ended: make(chan error, 1)}
-	d.cmd = exec.CommandContext(tb.Context(), "corbie-node", append([]string{"serve"}, args...)...)
+	cmd := exec.CommandContext(tb.Context(), "corbie-node", append([]string{"serve"}, args...)...)
 	if change != nil {
-		change(d.cmd)
+		change(cmd)
 	}
-	d.launch(tb)
-	return d
+	return launch(tb, cmd)
 }
 
 func TestHangupOpensNewAddressesAndClosesOldOnesWithoutEndingSessions(t *testing.T) {
-	dir := shortDir(t)
+	dir := testenv.PublicDir(t)
 	config := filepath.Join(dir, "node.conf")
 	use := func(socket string) {
 		t.Helper()
-		write(t, config, fmt.Sprintf("host_name n.example.com\nservicedir plugins\nsconfdir conf\nnative load\nhost unix://%s/%s\n", dir, socket), 0o600)
+		testenv.WriteFile(t, config, fmt.Sprintf("host_name n.example.com\nservicedir plugins\nsconfdir conf\nnative load\nhost unix://%s/%s\n", dir, socket), 0o600)
 	}
 	use("first")
 	d := startDaemon(t, nil, "--config", config)
@@ -136,7 +125,7 @@ func TestHangupOpensNewAddressesAndClosesOldOnesWithoutEndingSessions(t *testing
 			t.Errorf("heard %q", heard)
 		}
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 // TestSystemdsSocketIsTakenOver starts the node as systemd does with a socket unit: the socket is descriptor 3,
@@ -156,9 +145,9 @@ func TestSystemdsSocketIsTakenOver(t *testing.T) {
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "plugins/spy"), "#!/bin/sh\necho \"fds.label [$LISTEN_FDS] $(ls /proc/self/fd | tr '\\n' ' ')\"\n", 0o755)
+	testenv.WriteFile(t, filepath.Join(dir, "plugins/spy"), "#!/bin/sh\necho \"fds.label [$LISTEN_FDS] $(ls /proc/self/fd | tr '\\n' ' ')\"\n", 0o755)
 	config := filepath.Join(dir, "node.conf")
-	write(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\nnative no\nport 1\n", 0o644)
+	testenv.WriteFile(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\nnative no\nport 1\n", 0o644)
 	program, err := exec.LookPath("corbie-node")
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +168,7 @@ func TestSystemdsSocketIsTakenOver(t *testing.T) {
 	if heard := ask(t, d.addr, "list"); !strings.Contains(heard, "\nspy\n") {
 		t.Errorf("after a hangup: %q", heard)
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 func TestSystemdsWatchdogIsFedWhileTheNodeWorks(t *testing.T) {
@@ -226,16 +215,16 @@ func TestSystemdsWatchdogIsFedWhileTheNodeWorks(t *testing.T) {
 	await("READY=1")
 	await("WATCHDOG=1")
 	// A node that hangs is silent.
-	if err := d.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := d.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	for hear(300*time.Millisecond) != "" {
 		continue // Said before it was stopped.
 	}
-	if err := d.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := d.Cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	await("WATCHDOG=1")
-	d.stop(t)
+	d.Stop(t)
 	await("STOPPING=1")
 }

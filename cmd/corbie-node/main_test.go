@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,19 @@ import (
 
 // TestMain lets the test binary play corbie-node, also under the name of a plugin.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"corbie-node": main, "load": main})
+	testscript.Main(suite{m}, map[string]func(){"corbie-node": main, "load": main})
+}
+
+// suite runs the tests where programs of the system are found as well.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	// Most tests wait for plugins and for Munin rather than compute. A -parallel on the command line wins.
+	err := errors.Join(flag.Set("test.parallel", "4"), os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"))
+	if err != nil {
+		panic(err)
+	}
+	return s.M.Run()
 }
 
 func TestScripts(t *testing.T) {

@@ -15,33 +15,21 @@ import (
 	"syscall"
 	"testing"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
 
 const muninUpdate = "/usr/share/munin/munin-update"
 
-// needPeer skips a test whose peer is missing, or fails it where peers are required.
-func needPeer(tb testing.TB, peer string, ok bool) {
-	tb.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("CORBIE_PEERS") == "required" {
-		tb.Fatalf("%s is missing", peer)
-	}
-	tb.Skipf("%s is missing", peer)
-}
-
 // TestMuninUpdatePollsEveryNativePluginWithoutComplaint is Debian's Munin master against our node: an RRD for
 // every field of every native plugin, and nothing in its log.
 func TestMuninUpdatePollsEveryNativePluginWithoutComplaint(t *testing.T) {
 	_, err := os.Stat(muninUpdate)
-	needPeer(t, "munin-update (Debian's munin)", err == nil)
-	rrdtool, err := exec.LookPath("rrdtool")
-	needPeer(t, "rrdtool", err == nil)
+	testenv.Need(t, "munin-update (Debian's munin)", err == nil)
+	rrdtool := testenv.Program(t, "rrdtool")
 	account, err := user.Lookup("munin")
-	needPeer(t, "the user munin", err == nil)
-	needPeer(t, "root, to become munin", os.Getuid() == 0)
+	testenv.Need(t, "the user munin", err == nil)
+	testenv.Need(t, "root, to become munin", os.Getuid() == 0)
 
 	empty := t.TempDir()
 	d := startNode(t, "corbie-node", "--servicedir", empty, "--sconfdir", empty)
@@ -75,7 +63,7 @@ func TestMuninUpdatePollsEveryNativePluginWithoutComplaint(t *testing.T) {
 		t.Errorf("only %d plugins with %d fields were looked at", plugins, fields)
 	}
 	t.Logf("%d plugins, %d fields", plugins, fields)
-	d.stop(t)
+	d.Stop(t)
 }
 
 // runMuninUpdate polls the node once as a cron job would and returns the folder with what came of it.
@@ -89,15 +77,10 @@ func runMuninUpdate(t *testing.T, addr string, account *user.User) string {
 // muninMaster is a Munin that polls the node at each call of the function, and the folder in which it works.
 func muninMaster(t *testing.T, addr string, account *user.User) (folder string, poll func()) {
 	t.Helper()
-	// The name of Munin's socket in it may have 108 characters, and those of the test's own folder are long.
-	dir, err := os.MkdirTemp("/tmp", "munin") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // At worst it stays in /tmp.
+	dir := testenv.PublicDir(t)
 	uid, uidErr := strconv.Atoi(account.Uid)
 	gid, gidErr := strconv.Atoi(account.Gid)
-	err = errors.Join(uidErr, gidErr, os.Chmod(dir, 0o755), os.Chown(dir, uid, gid))
+	err := errors.Join(uidErr, gidErr, os.Chown(dir, uid, gid))
 	for _, name := range []string{"db", "html", "log", "run", "conf.d"} {
 		err = errors.Join(err, os.Mkdir(filepath.Join(dir, name), 0o755), os.Chown(filepath.Join(dir, name), uid, gid))
 	}
@@ -121,9 +104,9 @@ func muninMaster(t *testing.T, addr string, account *user.User) (folder string, 
 	}
 	// The very first run of a Munin complains that it cannot tune the files it is about to create, whatever
 	// the node. Ours comes as a new host to a Munin that has run before.
-	write(t, config, folders, 0o644)
+	testenv.WriteFile(t, config, folders, 0o644)
 	update()
-	write(t, config, folders+"[test;node1.example.com]\naddress 127.0.0.1\nport "+port+"\nuse_node_name yes\n", 0o644)
+	testenv.WriteFile(t, config, folders+"[test;node1.example.com]\naddress 127.0.0.1\nport "+port+"\nuse_node_name yes\n", 0o644)
 	return dir, update
 }
 

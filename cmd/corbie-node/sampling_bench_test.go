@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
 
@@ -43,12 +44,12 @@ type cost struct {
 // It runs in a network of its own, with enough interfaces for 40 native plugins.
 func BenchmarkSampling(b *testing.B) {
 	_, err := os.Stat("/usr/sbin/munin-node")
-	needPeer(b, "munin-node (Debian's)", err == nil)
+	testenv.Need(b, "munin-node (Debian's)", err == nil)
 	_, err = os.Stat(asyncdPath)
-	needPeer(b, "munin-asyncd (Debian's munin-async)", err == nil)
+	testenv.Need(b, "munin-asyncd (Debian's munin-async)", err == nil)
 	_, err = os.Stat(nodeCPath)
-	needPeer(b, "munin-node-c (Debian's, unpacked by .ci/peers)", err == nil)
-	needPeer(b, "root, to run munin-node", os.Getuid() == 0)
+	testenv.Need(b, "munin-node-c (Debian's, unpacked by .ci/peers)", err == nil)
+	testenv.Need(b, "root, to run munin-node", os.Getuid() == 0)
 	if os.Getenv("CORBIE_BENCH_NETWORK") == "" {
 		const script = `mount -t sysfs sysfs /sys && ip link set lo up && for i in 0 1 2 3 4; do ip link add a$i type veth peer name b$i && ip link set a$i up && ip link set b$i up; done && exec "$@"`
 		cmd := exec.CommandContext(b.Context(), "unshare", "--net", "--mount", "sh", "-c", script, "sh",
@@ -75,13 +76,13 @@ func benchSampling(b *testing.B) {
 		b.Fatal(err)
 	}
 	ours := startSampling(b, program, names)
-	polled, polledPID := startMuninNode(b, "/usr/sbin/munin-node")
-	spooled, spooledPID := startMuninNode(b, "/usr/sbin/munin-node")
+	polled, polledNode := testenv.MuninNode(b, "node1.example.com")
+	spooled, spooledNode := testenv.MuninNode(b, "node1.example.com")
 	asyncd := startAsyncd(b, spooled)
 	nodeC := startNodeC(b)
 
 	groups := map[string][]int{
-		"corbie-node": {ours.cmd.Process.Pid}, "munin-node": {polledPID}, "munin-node + munin-asyncd": {spooledPID, asyncd},
+		"corbie-node": {ours.Cmd.Process.Pid}, "munin-node": {polledNode.Cmd.Process.Pid}, "munin-node + munin-asyncd": {spooledNode.Cmd.Process.Pid, asyncd},
 	}
 	before := make(map[string]time.Duration)
 	for name, pids := range groups {
@@ -118,14 +119,7 @@ func benchSampling(b *testing.B) {
 func benchNames(b *testing.B, program string) (names []string, folder string) {
 	b.Helper()
 	empty := b.TempDir()
-	folder, err := os.MkdirTemp("/tmp", "corbie") //nolint:usetesting // plugins run as others, who cannot go into the test's own folder
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = os.RemoveAll(folder) }) // At worst it stays in /tmp.
-	if err := os.Chmod(folder, 0o755); err != nil {
-		b.Fatal(err)
-	}
+	folder = testenv.PublicDir(b)
 	out, err := exec.CommandContext(b.Context(), program, "list", "--servicedir", empty, "--sconfdir", empty).Output()
 	if err != nil {
 		b.Fatal(err)
@@ -159,7 +153,7 @@ func startSampling(b *testing.B, program string, names []string) *daemon {
 	b.Helper()
 	empty := b.TempDir()
 	config := filepath.Join(b.TempDir(), "node.conf")
-	write(b, config, fmt.Sprintf("host_name node1.example.com\nspool yes\nspooldir %s\nsample_interval %d\nnative %s\nstatedir %s\n",
+	testenv.WriteFile(b, config, fmt.Sprintf("host_name node1.example.com\nspool yes\nspooldir %s\nsample_interval %d\nnative %s\nstatedir %s\n",
 		filepath.Join(empty, "spool"), int(benchEvery.Seconds()), strings.Join(names, " "), filepath.Join(empty, "state")), 0o644)
 	return startNode(b, program, "--config", config, "--servicedir", empty, "--sconfdir", empty)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
 
@@ -19,7 +20,7 @@ func spoolNode(t *testing.T, spoolDir, more string) *daemon {
 	t.Helper()
 	empty := t.TempDir()
 	config := filepath.Join(t.TempDir(), "node.conf")
-	write(t, config, fmt.Sprintf("spool yes\nspooldir %s\nsample_interval 1\n%s", spoolDir, more), 0o644)
+	testenv.WriteFile(t, config, fmt.Sprintf("spool yes\nspooldir %s\nsample_interval 1\n%s", spoolDir, more), 0o644)
 	return startNode(t, "corbie-node", "--config", config, "--servicedir", empty, "--sconfdir", empty)
 }
 
@@ -36,13 +37,13 @@ func spoolReply(t *testing.T, addr string, since int64) munin.Reply {
 
 // TestMuninUpdateFetchesTheSpoolWithoutComplaint is Debian's Munin master against our node's spool, twice.
 func TestMuninUpdateFetchesTheSpoolWithoutComplaint(t *testing.T) {
+	t.Parallel()
 	_, err := os.Stat(muninUpdate)
-	needPeer(t, "munin-update (Debian's munin)", err == nil)
-	rrdtool, err := exec.LookPath("rrdtool")
-	needPeer(t, "rrdtool", err == nil)
+	testenv.Need(t, "munin-update (Debian's munin)", err == nil)
+	rrdtool := testenv.Program(t, "rrdtool")
 	account, err := user.Lookup("munin")
-	needPeer(t, "the user munin", err == nil)
-	needPeer(t, "root, to become munin", os.Getuid() == 0)
+	testenv.Need(t, "the user munin", err == nil)
+	testenv.Need(t, "root, to become munin", os.Getuid() == 0)
 
 	d := spoolNode(t, filepath.Join(t.TempDir(), "spool"), "native cpu load memory df if_* diskstats swap\n")
 	if caps := ask(t, d.addr, "cap multigraph dirtyconfig"); !strings.HasSuffix(strings.TrimSpace(caps), " spool") {
@@ -72,7 +73,7 @@ func TestMuninUpdateFetchesTheSpoolWithoutComplaint(t *testing.T) {
 	}
 	checkAllArrived(t, rrdtool, dir, spoolReply(t, d.addr, 0))
 	t.Logf("%d graphs, %d fields", len(first.Graphs), fields)
-	d.stop(t)
+	d.Stop(t)
 }
 
 // awaitSamples waits until there are n samples of the load, and returns what is in the spool then.

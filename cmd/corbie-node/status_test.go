@@ -6,28 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-)
 
-// publicDir is a temporary folder that plugins can reach, whoever they run as.
-func publicDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "node") //nolint:usetesting // t.TempDir is closed to nobody
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
+	"corbie/internal/testenv"
+)
 
 // verb runs corbie-node to its end.
 func verb(t *testing.T, args ...string) (stdout, stderr string, code int) {
@@ -45,16 +32,16 @@ func verb(t *testing.T, args ...string) (stdout, stderr string, code int) {
 
 func TestStatusSaysWhyAPluginIsMissing(t *testing.T) {
 	t.Parallel()
-	dir := publicDir(t)
-	write(t, filepath.Join(dir, "plugins/good"), "#!/bin/sh\n[ \"$1\" = config ] && echo graph_title x || echo x.value 1\n", 0o755)
-	write(t, filepath.Join(dir, "node.conf"), fmt.Sprintf("native no\nservicedir %s/plugins\nstatedir %s/state\n", dir, dir), 0o644)
+	dir := testenv.PublicDir(t)
+	testenv.WriteFile(t, filepath.Join(dir, "plugins/good"), "#!/bin/sh\n[ \"$1\" = config ] && echo graph_title x || echo x.value 1\n", 0o755)
+	testenv.WriteFile(t, filepath.Join(dir, "node.conf"), fmt.Sprintf("native no\nservicedir %s/plugins\nstatedir %s/state\n", dir, dir), 0o644)
 	d := startNode(t, "corbie-node", "--config", filepath.Join(dir, "node.conf"))
 	ask(t, d.addr, "list")
 	if out, talk, code := verb(t, "status", "--address", d.addr); code != 0 || !strings.Contains(out, "good    ok     ") {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
 
-	write(t, filepath.Join(dir, "plugins/broken"), "#!/bin/sh\n[ \"$1\" = config ] && echo graph_title x && exit\necho no such table >&2\nexit 3\n", 0o755)
+	testenv.WriteFile(t, filepath.Join(dir, "plugins/broken"), "#!/bin/sh\n[ \"$1\" = config ] && echo graph_title x && exit\necho no such table >&2\nexit 3\n", 0o755)
 	ask(t, d.addr, "list\nfetch good\nconfig broken\nfetch broken")
 	out, talk, code := verb(t, "status", "--address", d.addr)
 	if code != 1 || talk != "" || !strings.Contains(out, "broken  fetch fails  ") ||
@@ -82,7 +69,7 @@ func TestStatusSaysWhyAPluginIsMissing(t *testing.T) {
 	if !good.OK || good.Good != good.Ran || good.Failure != "" {
 		t.Errorf("good: %+v", good)
 	}
-	d.stop(t)
+	d.Stop(t)
 	if _, talk, code := verb(t, "status", "--address", d.addr); code != 1 || !strings.Contains(talk, "is the node running") {
 		t.Errorf("exit %d: %s", code, talk)
 	}
@@ -107,14 +94,14 @@ func TestStatusTellsOfTheSpool(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || said.Spool.Samples < 2 || said.Spool.Lost != 0 || said.Spool.Fetched == nil {
 		t.Errorf("exit %d, %v\n%s%s", code, err, out, talk)
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 func TestStatusAsksWhereTheConfigurationListens(t *testing.T) {
 	t.Parallel()
-	dir := publicDir(t)
+	dir := testenv.PublicDir(t)
 	config := filepath.Join(dir, "node.conf")
-	write(t, config, fmt.Sprintf("host unix://%s/socket\nhost_name n.example.com\nnative load\nservicedir %s/plugins\nstatedir %s/state\n", dir, dir, dir), 0o644)
+	testenv.WriteFile(t, config, fmt.Sprintf("host unix://%s/socket\nhost_name n.example.com\nnative load\nservicedir %s/plugins\nstatedir %s/state\n", dir, dir, dir), 0o644)
 	d := startDaemon(t, nil, "--config", config)
 	conn, err := dialUnix(t, filepath.Join(dir, "socket"))
 	if err != nil {
@@ -126,7 +113,7 @@ func TestStatusAsksWhereTheConfigurationListens(t *testing.T) {
 			t.Errorf("%v: exit %d\n%s%s", args, code, out, talk)
 		}
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 func TestStatusOfMuninsNodeIsNotKnown(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin/wire/wiretest"
 )
 
@@ -22,7 +23,7 @@ import (
 func startTLSNode(t *testing.T, lines string) *daemon {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "node.conf")
-	write(t, config, "host_name node1.example.com\nservicedir plugins\nsconfdir conf\nnative load uptime users\n"+lines, 0o600)
+	testenv.WriteFile(t, config, "host_name node1.example.com\nservicedir plugins\nsconfdir conf\nnative load uptime users\n"+lines, 0o600)
 	return startNode(t, "corbie-node", "--config", config)
 }
 
@@ -56,7 +57,7 @@ func TestMuninUpdatePollsThroughTLS(t *testing.T) {
 					t.Errorf("%s was not made:\n%s", rrd, log)
 				}
 			}
-			d.stop(t)
+			d.Stop(t)
 		})
 	}
 }
@@ -64,11 +65,11 @@ func TestMuninUpdatePollsThroughTLS(t *testing.T) {
 func needMuninUpdate(t *testing.T) *user.User {
 	t.Helper()
 	_, err := os.Stat(muninUpdate)
-	needPeer(t, "munin-update (Debian's munin)", err == nil)
-	needPeer(t, "Net::SSLeay (Debian's libnet-ssleay-perl)", exec.CommandContext(t.Context(), "perl", "-MNet::SSLeay", "-e", "1").Run() == nil)
+	testenv.Need(t, "munin-update (Debian's munin)", err == nil)
+	testenv.Need(t, "Net::SSLeay (Debian's libnet-ssleay-perl)", exec.CommandContext(t.Context(), "perl", "-MNet::SSLeay", "-e", "1").Run() == nil)
 	account, err := user.Lookup("munin")
-	needPeer(t, "the user munin", err == nil)
-	needPeer(t, "root, to become munin", os.Getuid() == 0)
+	testenv.Need(t, "the user munin", err == nil)
+	testenv.Need(t, "root, to become munin", os.Getuid() == 0)
 	return account
 }
 
@@ -80,7 +81,7 @@ func pollWithMunin(t *testing.T, d *daemon, account *user.User, lines string) st
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "munin.conf"), string(config)+lines, 0o644)
+	testenv.WriteFile(t, filepath.Join(dir, "munin.conf"), string(config)+lines, 0o644)
 	update()
 	log, err := os.ReadFile(filepath.Join(dir, "log/munin-update.log"))
 	if err != nil {
@@ -94,6 +95,7 @@ func pollWithMunin(t *testing.T, d *daemon, account *user.User, lines string) st
 }
 
 func TestMuninUpdateAndTheNodeRefuseWrongCertificates(t *testing.T) {
+	t.Parallel()
 	account := needMuninUpdate(t)
 	ca, stranger := wiretest.NewCA(t, "authority"), wiretest.NewCA(t, "stranger")
 	const paranoid = "tls paranoid\ntls_verify_certificate yes\n"
@@ -111,15 +113,14 @@ func TestMuninUpdateAndTheNodeRefuseWrongCertificates(t *testing.T) {
 				t.Errorf("the master got values:\n%s", log)
 			}
 			d.awaitLog(t, c.nodeSays)
-			d.stop(t)
+			d.Stop(t)
 		})
 	}
 }
 
 // TestOpenSSLConnects lets openssl's client come in by a door that says STARTTLS for it.
 func TestOpenSSLConnects(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	needPeer(t, "openssl", err == nil)
+	openssl := testenv.Program(t, "openssl")
 	ca, stranger := wiretest.NewCA(t, "authority"), wiretest.NewCA(t, "stranger")
 	d := startTLSNode(t, "tls paranoid\n"+keys(ca.Issue(t, "node"), ca.File))
 	door := openDoor(t, d.addr)
@@ -143,7 +144,7 @@ func TestOpenSSLConnects(t *testing.T) {
 	if heard := talk(client, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"); strings.Contains(heard, "load uptime") {
 		t.Errorf("TLS 1.1 was accepted: %s", heard)
 	}
-	d.stop(t)
+	d.Stop(t)
 }
 
 // openDoor is an address where everybody who connects finds a session of the node that is about to be encrypted.

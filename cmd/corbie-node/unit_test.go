@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"corbie/internal/testenv"
 )
 
 // TestTheUnitsAreWhatSystemdUnderstands lets systemd read the units that docs/node.md installs, and judge them: a service without any
 // precaution has 9.6 of 10.
 func TestTheUnitsAreWhatSystemdUnderstands(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
-	needPeer(t, "systemd-analyze (Debian's systemd)", err == nil)
+	testenv.Need(t, "systemd-analyze (Debian's systemd)", err == nil)
 	program, err := exec.LookPath("corbie-node")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +28,7 @@ func TestTheUnitsAreWhatSystemdUnderstands(t *testing.T) {
 		if !strings.Contains(string(text), "/usr/local/bin/corbie-node serve") && strings.HasSuffix(name, ".service") {
 			t.Errorf("%s starts something else", name)
 		}
-		write(t, filepath.Join(dir, name), strings.ReplaceAll(string(text), "/usr/local/bin/corbie-node", program), 0o644)
+		testenv.WriteFile(t, filepath.Join(dir, name), strings.ReplaceAll(string(text), "/usr/local/bin/corbie-node", program), 0o644)
 	}
 	service := filepath.Join(dir, "corbie-node.service")
 	if out, err := exec.CommandContext(t.Context(), analyze, "verify", service, filepath.Join(dir, "corbie-node.socket")).CombinedOutput(); err != nil || len(out) > 0 {
