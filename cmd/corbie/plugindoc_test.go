@@ -105,8 +105,10 @@ func (s *shell) run(t *testing.T, n int, command string) string {
 	}
 }
 
-// sameText compares an answer with what the page shows, in which … stands for any text.
+// sameText compares an answer with what the page shows, in which … stands for any text. Columns may be as wide as what is in them.
 func sameText(want, got string) bool {
+	gaps := regexp.MustCompile(` {2,}`)
+	want, got = gaps.ReplaceAllString(want, "  "), gaps.ReplaceAllString(got, "  ")
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", "(?s:.*)")
 	return regexp.MustCompile(`^(?m:` + pattern + `)\n?$`).MatchString(got)
 }
@@ -183,8 +185,9 @@ func TestThePageOnPluginsIsTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(page), "\n"); n >= 250 {
-		t.Errorf("docs/plugins.md has %d lines, want under 250", n)
+	lesson, _, _ := strings.Cut(string(page), "\n## Every attribute\n") // what follows is for looking things up
+	if n := strings.Count(lesson, "\n"); n >= 250 {
+		t.Errorf("the ten minutes of docs/plugins.md have %d lines, want under 250", n)
 	}
 	dir := testenv.PublicDir(t)
 	corbie, err := exec.LookPath("corbie")
