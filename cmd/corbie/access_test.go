@@ -133,6 +133,7 @@ func serveGuarded(t *testing.T, conf string) (*process, string) {
 }
 
 func TestPeopleSignInEncryptedAndStayWhenTheMasterIsKilled(t *testing.T) {
+	t.Parallel()
 	dir, conf := guarded(t)
 	first := writeCertificate(t, dir)
 	if out := mustCorbie(t, "check", conf); !strings.Contains(out, "ok") {

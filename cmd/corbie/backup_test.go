@@ -10,6 +10,7 @@ import (
 )
 
 func TestABackupOfARunningMasterExportsTheSameWhenItIsRestored(t *testing.T) {
+	t.Parallel()
 	plugins := testenv.PublicDir(t)
 	testenv.WriteFile(t, filepath.Join(plugins, "clock"), "#!/bin/sh\necho graph_title Clock\necho f.label f\necho \"f.value $(date +%s)\"\n", 0o755)
 	data, dir, place := t.TempDir(), filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "new")

@@ -28,6 +28,7 @@ func exported(t *testing.T, data string) map[string]string {
 }
 
 func TestNothingExportedIsMissingAfterKill(t *testing.T) {
+	t.Parallel()
 	plugins := testenv.PublicDir(t)
 	testenv.WriteFile(t, filepath.Join(plugins, "clock"), `#!/bin/sh
 if [ "$1" = config ]; then

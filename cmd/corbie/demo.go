@@ -23,7 +23,7 @@ import (
 // demoMark is the file by which a folder is known to hold a demonstration: only such a folder is emptied.
 const demoMark = "corbie-demo"
 
-// demoSamples is how much of the history is there sample by sample; before it there are hours.
+// demoSamples is how much of the history is there sample by sample, but never more than half of it; before it there are hours.
 const demoSamples = 35 * 24 * time.Hour
 
 type demoFlags struct {
@@ -156,7 +156,7 @@ func (d *demonstration) prepare(ctx context.Context, history time.Duration) (err
 	// First the samples, so that counters go on from there.
 	group, within := errgroup.WithContext(ctx)
 	d.first = d.now.Add(-history)
-	edge := d.now.Add(-min(demoSamples, history)).Truncate(24 * time.Hour)
+	edge := d.now.Add(-min(demoSamples, history/2)).Truncate(24 * time.Hour)
 	group.Go(func() error {
 		return series.WriteBlocks(within, storage.RawDir(d.file("data")), d.fleet.Readings(edge, d.now))
 	})

@@ -95,6 +95,7 @@ func csvValues(t *testing.T, text string) map[string]float64 {
 }
 
 func TestPrometheusTakesAnOpenMetricsExportOfAllHostsOfARunningMaster(t *testing.T) {
+	t.Parallel()
 	promtool := testenv.Program(t, "promtool")
 	data, now := exportFolder(t)
 	conf := filepath.Join(t.TempDir(), "corbie.yml")

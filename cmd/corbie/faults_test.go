@@ -14,6 +14,7 @@ import (
 )
 
 func TestThePageOfAHostSaysThatItsValuesHaveTimesThatCannotBe(t *testing.T) {
+	t.Parallel()
 	plugins := testenv.PublicDir(t)
 	plugin := func(name, shift string) {
 		testenv.WriteFile(t, filepath.Join(plugins, name), "#!/bin/sh\nif [ \"$1\" = config ]; then echo f.label f; echo g.label g; exit; fi\n"+

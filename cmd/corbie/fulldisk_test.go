@@ -37,6 +37,7 @@ func seconds(t *testing.T, data, field string) []int64 {
 }
 
 func TestAFullDiskIsOneNoticeAndItsGapIsFilledFromTheSpool(t *testing.T) {
+	t.Parallel()
 	disk := storagetest.SmallDisk(t, "size=64m")
 	data, ballast := filepath.Join(disk, "data"), filepath.Join(disk, "ballast")
 	plugins := testenv.PublicDir(t)

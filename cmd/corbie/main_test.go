@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,6 +35,10 @@ func (s suite) Run() int {
 		panic(err)
 	}
 	defer os.RemoveAll(shared)
+	// Most tests wait for polls and for disks rather than compute. A -parallel on the command line wins.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	return s.M.Run()
 }
 
@@ -132,7 +137,7 @@ func startNode(t *testing.T, plugins string) string {
 func startNodeWith(t *testing.T, plugins, lines string) string {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "node.conf")
-	testenv.WriteFile(t, conf, "native no\nhost_name node.test\nstatedir "+testenv.PublicDir(t)+"\n"+lines, 0o644)
+	testenv.WriteFile(t, conf, "native no\nhost_name node.test\nspooldir "+t.TempDir()+"\nstatedir "+testenv.PublicDir(t)+"\n"+lines, 0o644)
 	return serveNode(t, conf, plugins)
 }
 

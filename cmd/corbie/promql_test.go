@@ -39,6 +39,7 @@ func masterWithHistory(t *testing.T, more string) *process {
 }
 
 func TestPromtoolAsksTheMasterAsItWouldAskPrometheus(t *testing.T) {
+	t.Parallel()
 	promtool := testenv.Program(t, "promtool")
 	master := masterWithHistory(t, "")
 	now := time.Now().Truncate(time.Hour)
@@ -110,6 +111,7 @@ func (p *process) ask(t *testing.T, method, path string, form url.Values) (int, 
 }
 
 func TestGrafanasDataSourceFindsWhatItAsksFor(t *testing.T) {
+	t.Parallel()
 	master := masterWithHistory(t, "query: {max_samples: 10000, max_body: 1M}\n")
 	now := time.Now().Unix()
 	window := url.Values{"start": {fmt.Sprint(now - 7*86400)}, "end": {fmt.Sprint(now)}}

@@ -127,6 +127,7 @@ func roomNode(t *testing.T) (address, plugins string) {
 }
 
 func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
+	t.Parallel()
 	address, _ := roomNode(t)
 	s := newSite(t, "interval: 1s\ngroups: {g: {}}\nhosts: {old: {address: '"+address+"', group: g}}\n")
 	testenv.Eventually(t, "a problem and some values are there", func() bool {
@@ -189,6 +190,7 @@ func TestAHostIsRenamedWhileTheMasterRuns(t *testing.T) {
 }
 
 func TestHostsAreRenamedMergedAndRemovedWithoutAMaster(t *testing.T) {
+	t.Parallel()
 	address, plugins := roomNode(t)
 	s := newSite(t, "interval: 1s\nhosts: {web1: {address: '"+address+"', use_node_name: yes}, web2: {address: '"+address+"', use_node_name: yes}}\n")
 	testenv.Eventually(t, "problems and values are there", func() bool {
@@ -254,6 +256,7 @@ func TestHostsAreRenamedMergedAndRemovedWithoutAMaster(t *testing.T) {
 }
 
 func TestWhatCannotBeRenamedIsExplained(t *testing.T) {
+	t.Parallel()
 	address, _ := roomNode(t)
 	s := newSite(t, "interval: 1s\nhosts: {web1: '"+address+"'}\n")
 	testenv.Eventually(t, "values are there", func() bool { return strings.Contains(s.corbie("graphs", "web1"), "room") })

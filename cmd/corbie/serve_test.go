@@ -12,6 +12,7 @@ import (
 )
 
 func TestAReloadSaysWhatTakesEffectOnlyAtTheNextStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
@@ -27,6 +28,7 @@ func TestAReloadSaysWhatTakesEffectOnlyAtTheNextStart(t *testing.T) {
 }
 
 func TestFactsAreOnThePagesAndReloaded(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	text := "interval: 1m\ngroups: {web: {facts: {owner: web team}}}\nhosts: {\"web;www1\": {address: \"127.0.0.1:1\", facts: {rack: B7}}}\n"
@@ -45,6 +47,7 @@ func TestFactsAreOnThePagesAndReloaded(t *testing.T) {
 }
 
 func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
+	t.Parallel()
 	plugins := testenv.PublicDir(t)
 	testenv.WriteFile(t, filepath.Join(plugins, "one"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1\n", 0o755)
 	conf := writeConfig(t, startNode(t, plugins), "")
@@ -91,6 +94,7 @@ func TestADamagedCatalogueIsSetAsideAndThatIsAProblem(t *testing.T) {
 }
 
 func TestASecondMasterIsRefusedAtOnceAndOneAfterAKillIsNot(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
@@ -113,6 +117,7 @@ func TestServeRefusesAnIntervalOfNothing(t *testing.T) {
 }
 
 func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
+	t.Parallel()
 	plugins := testenv.PublicDir(t)
 	testenv.WriteFile(t, filepath.Join(plugins, "big"), "#!/bin/sh\n[ \"$1\" = config ] && echo v.label v || echo v.value 1234567890\n", 0o755)
 	address := startNode(t, plugins)
@@ -131,6 +136,7 @@ func TestPollSaysThatANodeDoesNotOfferAPlugin(t *testing.T) {
 }
 
 func TestDamagedSilencesSayWhatToDo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)
@@ -150,6 +156,7 @@ func TestDamagedSilencesSayWhatToDo(t *testing.T) {
 }
 
 func TestADamagedNotificationLogIsUsedUpToTheDamage(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	testenv.WriteFile(t, conf, "interval: 1m\n", 0o644)

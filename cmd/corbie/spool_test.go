@@ -129,6 +129,7 @@ func (g *gate) pass(master net.Conn) {
 // TestAKillBetweenFetchAndStoreLosesNothingOfASpool kills the master when the node's answer is on its way, and just
 // when it has arrived, until a last one may finish. What the node has sampled is then stored, all of it, once.
 func TestAKillBetweenFetchAndStoreLosesNothingOfASpool(t *testing.T) {
+	t.Parallel()
 	node := startSpoolNode(t)
 	gate, address := openGate(t, node)
 	conf, data := writeConfig(t, address, ""), t.TempDir()

@@ -10,6 +10,7 @@ import (
 
 // Files of targets are read again when they change, without being told to; a bad one changes nothing.
 func TestANewTargetIsPolledWithoutAReload(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "corbie.yml")
 	testenv.WriteFile(t, conf, "file_sd:\n  - files: [\""+dir+"/*.json\"]\n", 0o644)

@@ -49,6 +49,7 @@ func startTLSNodes(t *testing.T, lines string) map[string]string {
 // TestTheMasterPollsThroughTLS is our master against Debian's node and ours, which want every master to show a
 // certificate of their CA.
 func TestTheMasterPollsThroughTLS(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "Net::SSLeay", exec.CommandContext(t.Context(), "perl", "-MNet::SSLeay", "-e", "1").Run() == nil)
 	ca, stranger := wiretest.NewCA(t, "authority"), wiretest.NewCA(t, "stranger")
 	master, node, spy := ca.Issue(t, "master"), ca.Issue(t, "node"), stranger.Issue(t, "spy")
@@ -88,6 +89,7 @@ func TestTheMasterPollsThroughTLS(t *testing.T) {
 
 // TestAMasterWithAMuninConfStoresThroughTLS is the way of a Munin set-up that changes its master.
 func TestAMasterWithAMuninConfStoresThroughTLS(t *testing.T) {
+	t.Parallel()
 	ca := wiretest.NewCA(t, "authority")
 	nodes := startTLSNodes(t, paranoid+tlsKeys(ca.Issue(t, "node"), ca.File))
 	text := paranoid + tlsKeys(ca.Issue(t, "munin"), ca.File)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestTheMasterDeletesWhatAGroupKeepsForLess(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	ids := []munin.SeriesID{{Host: "lab;x", Graph: "load", Field: "load"}, {Host: "web;y", Graph: "load", Field: "load"}}
 	now := time.Now().UTC()

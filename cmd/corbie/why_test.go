@@ -13,6 +13,7 @@ import (
 
 // TestWhyAPluginGivesNothingIsShown is a plugin that fails on the node: the master's verbs and its page say how.
 func TestWhyAPluginGivesNothingIsShown(t *testing.T) {
+	t.Parallel()
 	plugins := testenv.PublicDir(t)
 	testenv.WriteFile(t, filepath.Join(plugins, "good"), "#!/bin/sh\necho graph_title Good; echo a.label a; echo a.value 1\n", 0o755)
 	testenv.WriteFile(t, filepath.Join(plugins, "broken"),
