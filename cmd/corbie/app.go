@@ -94,6 +94,9 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 			err = errors.Join(err, a.close())
 		}
 	}()
+	if err := checkOwner(dir); err != nil {
+		return nil, err
+	}
 	release, err := storage.Lock(dir)
 	if err != nil {
 		return nil, err
@@ -195,6 +198,10 @@ func listen(ctx context.Context, address string, encrypted config.ListenTLS, log
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("address %s is in use by another program: stop that one or choose another with --listen", address)
+	}
+	if errors.Is(err, syscall.EACCES) {
+		return nil, fmt.Errorf("address %s: %w: ports below 1024 are for root and services with CAP_NET_BIND_SERVICE, as corbie.service has; "+
+			"choose another with --listen", address, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)

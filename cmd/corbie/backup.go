@@ -131,6 +131,9 @@ func (p *program) restore(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkOwner(data); err != nil {
+		return err
+	}
 	progress := newProgress(p.stderr)
 	result, err := backup.Restore(ctx, dir, data, progress.add)
 	progress.end()

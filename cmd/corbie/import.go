@@ -64,6 +64,9 @@ func (p *program) importMunin(ctx context.Context, dbdir string) error {
 		return fmt.Errorf("with \"storage: remote\" samples are in %s, which takes no averages: what is brought in here would never be shown. "+
 			"Have a master with \"storage: embedded\" for the time before, or keep Munin's pages for it", conf.Remote.Engine)
 	}
+	if err := checkOwner(data); err != nil {
+		return err
+	}
 	hosts, err := readDatafile(filepath.Join(dbdir, "datafile"))
 	if err != nil {
 		return err

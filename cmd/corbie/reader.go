@@ -66,6 +66,9 @@ func (p *program) openCatalog() (*reader, error) {
 	}
 	p.dataDir = dir
 	file := filepath.Join(dir, catalogFile)
+	if err := mayRead(dir); err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("%s: no data of a master there; name its folder with --data: %w", dir, err)
 	}

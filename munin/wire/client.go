@@ -155,6 +155,10 @@ const bannerBytes = 64 << 10
 
 // noBanner makes an end of the connection before the banner a node's refusal, which it usually is.
 func (c *Client) noBanner(err error, first string) error {
+	if errors.Is(err, ErrSilent) && first != "" {
+		c.err = nil
+		return c.fail("banner", ErrNoBanner, "it said "+quoted(first)+", and then nothing for "+words(c.opts.Idle), nil)
+	}
 	if !errors.Is(err, ErrHungUp) {
 		return err
 	}

@@ -92,6 +92,19 @@ func TestClientSaysWhyThereIsNoBanner(t *testing.T) {
 	}
 }
 
+func TestClientSaysWhatCameInPlaceOfABannerBeforeSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() { _, _ = io.WriteString(theirs, "SSH-2.0-OpenSSH_9.2p1\r\n") }()
+		_, err := wire.NewClient(ours, wire.ClientOptions{}).Greet()
+		if !errors.Is(err, wire.ErrNoBanner) || !strings.Contains(err.Error(), `it said "SSH-2.0-OpenSSH_9.2p1", and then nothing for 30 s`) {
+			t.Errorf("it says %v", err)
+		}
+		ours.Close()
+	})
+}
+
 func TestClientReadsCapabilities(t *testing.T) {
 	for said, want := range map[string]string{
 		"cap multigraph dirtyconfig\n": "[multigraph dirtyconfig]",
