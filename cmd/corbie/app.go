@@ -94,9 +94,6 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 			err = errors.Join(err, a.close())
 		}
 	}()
-	if err := checkOwner(dir); err != nil {
-		return nil, err
-	}
 	release, err := storage.Lock(dir)
 	if err != nil {
 		return nil, err

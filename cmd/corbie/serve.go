@@ -76,6 +76,9 @@ func (p *program) serve(ctx context.Context, flags serveFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := checkOwner(p.dataFolder(conf)); err != nil {
+		return err
+	}
 	log := newLogger(p.stderr, flags.verbose)
 	read := func() (*config.Config, error) {
 		again, err := p.loadConfig(configFlags)
