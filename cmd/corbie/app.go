@@ -82,6 +82,7 @@ type app struct {
 	said      atomic.Value // map[munin.HostID]hostWords
 	names     atomic.Pointer[naming]
 	keep      atomic.Pointer[storage.KeepOf] // nil: all hosts are kept alike
+	judging   judging
 	closers   []func() error                 // run last first
 }
 
@@ -259,8 +260,8 @@ func (a *app) observe(ctx context.Context, p *munin.Poll) {
 	if err == nil && host.ID == p.Host { // else it was renamed while it was polled
 		err = a.evaluator.Observe(ctx, host, p)
 	}
-	if err != nil && ctx.Err() == nil {
-		a.log.Error("cannot evaluate levels", "host", p.Host, "err", err)
+	if ctx.Err() == nil {
+		a.judging.note(a.log, p.Host, err)
 	}
 }
 
