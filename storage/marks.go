@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"corbie/munin"
 	"corbie/storage/disk"
@@ -19,6 +21,8 @@ import (
 const (
 	marksDir  = "retention"
 	marksFile = "trimmed.json"
+	// maxMarksBytes is how large that file may be: some hundred thousand hosts.
+	maxMarksBytes = 64 << 20
 )
 
 // marks say up to when the raw samples of hosts have gone, though blocks of that time are there. It is written before anything is deleted: a rollup
@@ -83,18 +87,22 @@ func (m *marks) readable(host munin.HostID) since {
 // hours and days only where no other samples of that time are.
 func readMarks(dir string, writes bool, log *slog.Logger) (*marks, error) {
 	path := filepath.Join(dir, marksDir, marksFile)
-	text, err := os.ReadFile(path)
+	text, err := readAtMost(path, maxMarksBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &marks{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read which samples were deleted: %w", err)
 	}
-	m := &marks{}
-	if err := json.Unmarshal(text, m); err == nil {
+	m, dropped, err := parseMarks(text, time.Now())
+	if err == nil {
+		if dropped > 0 {
+			log.Error("the file that says which hosts are kept for less has entries that cannot be: they are passed over; put that of a backup in its place",
+				"path", path, "entries", dropped)
+		}
 		return m, nil
 	}
-	log.Error("the file that says which hosts are kept for less is damaged: put that of a backup in its place", "path", path)
+	log.Error("the file that says which hosts are kept for less is damaged: put that of a backup in its place", "path", path, "err", err)
 	if writes {
 		err = os.Rename(path, path+".damaged")
 	}
@@ -102,6 +110,38 @@ func readMarks(dir string, writes bool, log *slog.Logger) (*marks, error) {
 		err = nil // The next start moves it.
 	}
 	return &marks{}, err
+}
+
+// readAtMost reads a file up to one byte more than a limit.
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
+// parseMarks understands the text of the file. Entries that no master writes are dropped and counted: a time to come would hide samples that are there.
+func parseMarks(text []byte, now time.Time) (m *marks, dropped int, err error) {
+	if len(text) > maxMarksBytes {
+		return nil, 0, fmt.Errorf("it is larger than %d MB", maxMarksBytes>>20)
+	}
+	m = &marks{}
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, 0, err
+	}
+	limit := now.UnixMilli()
+	wrong := func(host munin.HostID, at int64) bool {
+		if bad := host.Name() == "" || at < 0 || at > limit; bad {
+			dropped++
+			return true
+		}
+		return false
+	}
+	maps.DeleteFunc(m.Before, wrong)
+	maps.DeleteFunc(m.Hours, wrong)
+	return m, dropped, nil
 }
 
 // save flushes the marks to the disk, and replaces the file all at once.

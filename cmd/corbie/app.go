@@ -83,7 +83,7 @@ type app struct {
 	names     atomic.Pointer[naming]
 	keep      atomic.Pointer[storage.KeepOf] // nil: all hosts are kept alike
 	judging   judging
-	closers   []func() error                 // run last first
+	closers   []func() error // run last first
 }
 
 // newApp opens and wires a master in one straight line: its order is the order of what needs what. It starts nothing that outlasts it, and
