@@ -17,12 +17,12 @@ import (
 	"corbie/internal/testenv"
 )
 
-func rrdtool(t *testing.T, args ...string) string {
-	t.Helper()
-	testenv.Program(t, "rrdtool")
+func rrdtool(tb testing.TB, args ...string) string {
+	tb.Helper()
+	testenv.Program(tb, "rrdtool")
 	out, err := exec.Command("rrdtool", args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("rrdtool %v: %v\n%s", args, err, out)
+		tb.Fatalf("rrdtool %v: %v\n%s", args, err, out)
 	}
 	return string(out)
 }

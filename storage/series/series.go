@@ -196,6 +196,7 @@ func (db *DB) tsdbOptions(opts Options) *tsdb.Options {
 	o.OutOfOrderTimeWindow = (db.window + MaxAhead).Milliseconds()
 	o.MaxBlockChunkSegmentSize = segmentBytes
 	o.EnableMemorySnapshotOnShutdown = true
+	o.NewCompactorFunc = joiningCompactor
 	if o.BlockReloadInterval = db.opts.Work; o.BlockReloadInterval <= 0 {
 		o.BlockReloadInterval = reloadEvery
 	}
