@@ -1,6 +1,7 @@
 package ui_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -81,13 +82,20 @@ func newHouse(tb testing.TB, change ...func(*access.Settings)) *house {
 	h.Server, err = ui.New(ui.Options{
 		Catalog: f, Samples: f, States: f, Reports: f, Faults: f, Acks: f, Notes: f, Index: f, Views: f, Tags: f.Tags, Facts: f.Facts, Location: time.UTC, Version: "0.1-test",
 		Access:     &ui.Access{Sessions: h.doors, Tokens: h.doors, Journal: h.doors, Settings: h.settings},
-		Prometheus: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("series of all hosts\n")) }),
+		Prometheus: series{},
 		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics of all hosts\n")) }),
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return h
+}
+
+// series says whose hosts it would answer for.
+type series struct{}
+
+func (series) For(groups []string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintf(w, "series of %v\n", groups) })
 }
 
 func TestAStrangerSeesNoLinksThatLeadNowhere(t *testing.T) {
@@ -393,8 +401,9 @@ func TestTheInterfaceForPrometheusIsGuarded(t *testing.T) {
 		{viewerToken, http.MethodPost, "/api/v1/write", http.StatusForbidden},
 		{operatorToken, http.MethodPost, "/api/v1/admin/tsdb/delete_series", http.StatusForbidden},
 		{adminToken, http.MethodPost, "/api/v1/write", http.StatusOK},
-		{shopToken, http.MethodGet, "/api/v1/query?query=up", http.StatusForbidden},
-		{shopToken, http.MethodGet, "/federate", http.StatusForbidden},
+		{shopToken, http.MethodGet, "/api/v1/query?query=up", http.StatusOK},
+		{shopToken, http.MethodPost, "/api/v1/write", http.StatusForbidden},
+		{shopToken, http.MethodGet, "/federate", http.StatusOK},
 		{shopToken, http.MethodGet, "/metrics", http.StatusForbidden},
 	} {
 		var headers []string
@@ -403,6 +412,23 @@ func TestTheInterfaceForPrometheusIsGuarded(t *testing.T) {
 		}
 		if answer := h.send(t, c.method, c.path, "", headers...); answer.StatusCode != c.want {
 			t.Errorf("%s %s with %q: %s, want %d", c.method, c.path, c.token, answer.Status, c.want)
+		}
+	}
+}
+
+func TestTheInterfaceForPrometheusIsToldWhichGroupsSomebodySees(t *testing.T) {
+	h := newHouse(t)
+	vera := []string{"Cookie", h.signIn(t, "vera", "viewer")}
+	for _, path := range []string{"/api/v1/query?query=up", "/api/v1/series", "/federate"} {
+		for _, c := range []struct {
+			headers []string
+			want    string
+		}{
+			{bearer(viewerToken), "series of []"}, {bearer(adminToken), "series of []"}, {bearer(shopToken), "series of [shop]"}, {vera, "series of [shop]"},
+		} {
+			if got := strings.TrimSpace(readAll(t, h.send(t, http.MethodGet, path, "", c.headers...))); got != c.want {
+				t.Errorf("%s with %v: %s, want %s", path, c.headers, got, c.want)
+			}
 		}
 	}
 }

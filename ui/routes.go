@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"corbie/ui/access"
 )
 
 // promPath is where Prometheus' HTTP API is. Its questions may be long, so they may come by POST; they change nothing.
@@ -20,8 +22,11 @@ func (s *Server) routes() *http.ServeMux {
 		mux.Handle("/metrics", s.opts.Metrics)
 	}
 	if s.opts.Prometheus != nil {
-		mux.Handle(promPath, s.opts.Prometheus)
-		mux.Handle("/federate", s.opts.Prometheus)
+		asked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.opts.Prometheus.For(access.Of(r.Context()).Groups).ServeHTTP(w, r)
+		})
+		mux.Handle(promPath, asked)
+		mux.Handle("/federate", asked)
 	}
 	for path, p := range map[string]page{
 		"/{$}": s.overview, "/g/{group}": s.group, "/problems": s.problems, "/capacity": s.capacity, "/capacity.csv": s.capacityCSV,

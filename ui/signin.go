@@ -75,7 +75,7 @@ func needs(r *http.Request) munin.Role {
 // wholeFleet says whether an address shows all hosts whatever groups somebody may see, so that only those get it who see all.
 func wholeFleet(r *http.Request) bool {
 	path := r.URL.Path
-	return path == "/metrics" || path == "/federate" || path == "/audit" || strings.HasPrefix(path, "/api/v1/") || strings.HasPrefix(path, "/alertmanager/")
+	return path == "/metrics" || path == "/audit" || strings.HasPrefix(path, "/alertmanager/")
 }
 
 // unlimited refuses what shows the whole fleet to those who see a part of it.

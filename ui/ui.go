@@ -81,6 +81,12 @@ type Views interface {
 	RemoveView(ctx context.Context, name string) error
 }
 
+// Prometheus answers Prometheus' HTTP API. It models promapi.API.
+type Prometheus interface {
+	// For answers for somebody who sees the hosts of some groups only; none are all.
+	For(groups []string) http.Handler
+}
+
 // Options is what a Server is made of. Catalog and Samples are needed; without one of the others the pages say
 // that there is nothing of its kind.
 type Options struct {
@@ -107,7 +113,7 @@ type Options struct {
 	// Notices says what is wrong with the master itself, for every page; nil: nothing ever is.
 	Notices func() []string
 	// Prometheus is served at /api/v1/ and /federate when it is not nil.
-	Prometheus http.Handler
+	Prometheus Prometheus
 	// Metrics is served at /metrics when it is not nil.
 	Metrics http.Handler
 	// Log hears of what went wrong on the server's side.

@@ -17,7 +17,8 @@ func (a *app) newPrometheus(ctx context.Context, registry prometheus.Registerer,
 	a.prom, err = promapi.New(promapi.Options{
 		Open: a.samples.querier(a.catalog), Limits: promapi.Limits(a.conf.Query), Interval: a.conf.Interval, Metadata: a.metadata,
 		Version: version(), Logger: a.log, Registerer: registry,
-		Rules: func(asked url.Values) any { return a.rules.Groups(asked) }, Alerts: func() any { return a.rules.Alerts() },
+		Rules:  func(asked url.Values, groups []string) any { return a.rules.Groups(asked, groups) },
+		Alerts: func(groups []string) any { return a.rules.Alerts(groups) },
 	})
 	if err != nil {
 		return err
@@ -25,8 +26,8 @@ func (a *app) newPrometheus(ctx context.Context, registry prometheus.Registerer,
 	return a.newRules(ctx, dir)
 }
 
-// metadata says of each metric what one of its graphs says.
-func (a *app) metadata(ctx context.Context) (map[string]promapi.Metadata, error) {
+// metadata says of each metric what one of its graphs says, on a host of some groups.
+func (a *app) metadata(ctx context.Context, groups []string) (map[string]promapi.Metadata, error) {
 	entries, err := a.catalog.GraphIndex(ctx)
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func (a *app) metadata(ctx context.Context) (map[string]promapi.Metadata, error)
 	out := make(map[string]promapi.Metadata)
 	for _, e := range entries {
 		name := series.MetricName(e.Name)
-		if _, known := out[name]; known {
+		if _, known := out[name]; known || !munin.InGroups(e.Host, groups) {
 			continue
 		}
 		g, err := a.catalog.Graph(ctx, e.Host, e.Name)

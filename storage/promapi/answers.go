@@ -115,7 +115,7 @@ func (a *API) rules(r *http.Request) (any, annotations.Annotations, error) {
 	if a.opts.Rules == nil {
 		return map[string]any{"groups": []string{}}, nil, nil
 	}
-	return a.opts.Rules(r.Form), nil, nil
+	return a.opts.Rules(r.Form, a.groups), nil, nil
 }
 
 // alerts answers /api/v1/alerts.
@@ -123,7 +123,7 @@ func (a *API) alerts(*http.Request) (any, annotations.Annotations, error) {
 	if a.opts.Alerts == nil {
 		return map[string]any{"alerts": []string{}}, nil, nil
 	}
-	return a.opts.Alerts(), nil, nil
+	return a.opts.Alerts(a.groups), nil, nil
 }
 
 // metadata answers what is known of metrics: /api/v1/metadata?metric=&limit=.
@@ -131,7 +131,7 @@ func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
 	known := map[string]Metadata{}
 	if a.opts.Metadata != nil {
 		var err error
-		if known, err = a.opts.Metadata(r.Context()); err != nil {
+		if known, err = a.opts.Metadata(r.Context(), a.groups); err != nil {
 			return nil, nil, promql.ErrStorage{Err: err}
 		}
 	}

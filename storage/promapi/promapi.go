@@ -64,11 +64,11 @@ type Options struct {
 	Limits Limits
 	// Interval is the usual time between two samples: a value is good for two and a half of them.
 	Interval time.Duration
-	// Metadata lists what is known of metrics, by name; may be nil.
-	Metadata func(ctx context.Context) (map[string]Metadata, error)
+	// Metadata lists what is known of metrics, by name; may be nil. As in Rules and Alerts, groups are those whose hosts may be seen; none are all.
+	Metadata func(ctx context.Context, groups []string) (map[string]Metadata, error)
 	// Rules answers /rules and Alerts /alerts, with what is there in Prometheus' form; nil: there are no rules.
-	Rules      func(asked url.Values) any
-	Alerts     func() any
+	Rules      func(asked url.Values, groups []string) any
+	Alerts     func(groups []string) any
 	Version    string
 	Logger     *slog.Logger          // nil drops it
 	Registerer prometheus.Registerer // may be nil
@@ -83,6 +83,7 @@ type API struct {
 	parser  parser.Parser
 	handler http.Handler
 	slots   chan struct{}
+	groups  []string // whose hosts may be seen; empty: all
 }
 
 // queryable is what Open opens, in the form that Prometheus wants it.

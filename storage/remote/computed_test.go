@@ -3,6 +3,8 @@ package remote_test
 import (
 	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"corbie/munin"
+	"corbie/storage/promapi"
 	"corbie/storage/remote"
 	"corbie/storage/series"
 	"corbie/storage/storagetest/engine"
@@ -162,4 +165,43 @@ func FuzzLabelOf(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWhoSeesSomeGroupsIsAnsweredFromTheEngineWithTheseAlone(t *testing.T) {
+	t.Parallel()
+	for kind, start := range map[remote.Engine]func(testing.TB) *engine.Engine{
+		remote.VictoriaMetrics: engine.VictoriaMetrics, remote.Prometheus: engine.Prometheus, remote.Thanos: engine.Prometheus,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			e := start(t)
+			store, _ := open(t, t.TempDir(), remote.Options{Target: target(kind, e.URL), Labels: map[string]string{"site": "north"}})
+			now := time.Now()
+			for minute := range 10 {
+				var list []munin.Reading
+				for _, host := range []munin.HostID{"web;www1", "web;eu;www2", "webshop;hidden1", "lab;web;hidden2", "hidden3"} {
+					at := now.Add(time.Duration(minute-10) * time.Minute)
+					list = append(list, munin.Reading{ID: munin.SeriesID{Host: host, Graph: "load", Field: "load"}, Point: munin.Point{T: at.UnixMilli(), V: 1}})
+				}
+				add(t, store, list)
+			}
+			api, err := promapi.New(promapi.Options{Open: func(mint, maxt int64) (promapi.Querier, error) { return store.Querier(mint, maxt) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "all is sent", func() bool { return store.State().Queued == 0 })
+			e.Flush(t)
+			for path, want := range map[string]int{
+				`/api/v1/query?query={__name__=~".%2b"}`: 2, `/api/v1/query?query={group="",__name__!=""}+or+munin_load`: 2, `/api/v1/query?query=max_over_time({host!=""}[5m:1m])`: 2,
+				`/api/v1/series?match[]={host=~".%2b"}`: 2, `/api/v1/label/host/values`: 2, `/federate?match[]={host=~".*"}`: 2, `/api/v1/query?query={group="webshop"}`: 0,
+			} {
+				w := httptest.NewRecorder()
+				api.For([]string{"web"}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+				text := w.Body.String()
+				if w.Code != http.StatusOK || strings.Contains(text, "hidden") || strings.Count(text, "www") != want {
+					t.Errorf("%s: %d %s", path, w.Code, text)
+				}
+			}
+		})
+	}
 }

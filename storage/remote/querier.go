@@ -18,13 +18,10 @@ import (
 // Querier reads samples by their labels, as PromQL does, between two times in Unix milliseconds, both inclusive. The labels that the
 // configuration puts on each series are asked for, so that a master sees its own.
 func (s *Store) Querier(mint, maxt int64) (series.Querier, error) {
-	// PromQL may ask from the beginning to the end of time, which not every engine takes.
-	maxt = min(maxt, time.Now().Add(farAhead).UnixMilli())
-	return &querier{store: s, mint: max(mint, 0), maxt: maxt}, nil
+	// PromQL may ask from the beginning to the end of time, which not every engine takes: VictoriaMetrics 1.79 finds no series from 0 to tomorrow.
+	const first = int64(time.Second / time.Millisecond)
+	return &querier{store: s, mint: max(mint, first), maxt: min(maxt, time.Now().Add(series.MaxAhead).UnixMilli())}, nil
 }
-
-// farAhead is more than any sample may be ahead.
-const farAhead = 24 * time.Hour
 
 type querier struct {
 	store      *Store

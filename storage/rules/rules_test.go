@@ -252,8 +252,40 @@ func FuzzParse(f *testing.F) {
 		if err := b.Reload(t.Context(), set); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := json.Marshal(b.Groups(nil)); err != nil || strings.Count(string(out), `"health":`) != set.Count() {
+		if out, err := json.Marshal(b.Groups(nil, nil)); err != nil || strings.Count(string(out), `"health":`) != set.Count() {
 			t.Errorf("%d rules are shown as %s (%v)", set.Count(), out, err)
+		}
+	})
+}
+
+func TestWhoSeesSomeGroupsIsShownTheAlertsOfTheirHostsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		text := strings.Replace(held, "labels: {", "labels: {host: '{{ $labels.disk }}', ", 1) +
+			"  - name: hidden\n    rules:\n      - alert: Hidden\n        expr: hidden\n        labels: {host: 'db;hidden'}\n"
+		b := newBench(t, filepath.Join(t.TempDir(), "rules.json"), text, map[string]float64{"web;www1": 92, "webshop;hidden": 93, "web;eu;www2": 91})
+		b.during(t, func() { pass(3 * time.Minute) })
+		shown := func(v any) string {
+			out, err := json.Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(out)
+		}
+		for groups, want := range map[string][2]int{"": {3, 2}, "web": {2, 1}, "web;eu": {1, 1}, "we": {0, 0}} {
+			var seen []string
+			if groups != "" {
+				seen = []string{groups}
+			}
+			alerts, all := shown(b.Alerts(seen)), shown(b.Groups(nil, seen))
+			if got := strings.Count(alerts, `"state":"firing"`); got != want[0] && groups != "" {
+				t.Errorf("%q: %d alerts, want %d: %s", groups, got, want[0], alerts)
+			}
+			if got := strings.Count(all, `"health":`); got != want[1] {
+				t.Errorf("%q: %d rules, want %d: %s", groups, got, want[1], all)
+			}
+			if groups != "" && strings.Contains(alerts+all, "idden") || strings.Contains(all, `"used `) != (groups == "") {
+				t.Errorf("%q: %s\n%s", groups, alerts, all)
+			}
 		}
 	})
 }

@@ -68,14 +68,15 @@ type (
 	}
 )
 
-// Groups answers /api/v1/rules, with its parameters type, rule_name[], rule_group[] and file[].
-func (m *Manager) Groups(asked url.Values) any {
+// Groups answers /api/v1/rules, with its parameters type, rule_name[], rule_group[] and file[]. Who sees the hosts of some groups only is shown the rules that have
+// alerts there, without their queries and what went wrong with them, which may name other hosts.
+func (m *Manager) Groups(asked url.Values, seen []string) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	wanted := func(parameter, value string) bool {
 		return len(asked[parameter]) == 0 || slices.Contains(asked[parameter], value)
 	}
-	alerts := m.byRule()
+	alerts := m.byRule(seen)
 	groups := []groupJSON{}
 	for _, g := range m.set.groups {
 		if !wanted("rule_group[]", g.name) || !wanted("file[]", g.file) {
@@ -84,6 +85,12 @@ func (m *Manager) Groups(asked url.Values) any {
 		out := groupJSON{Name: g.name, File: g.file, Interval: m.every(g).Seconds(), Limit: g.limit, Rules: []ruleJSON{}}
 		for _, r := range g.rules {
 			one := r.status(alerts[r.key])
+			if len(seen) > 0 {
+				if len(alerts[r.key]) == 0 {
+					continue
+				}
+				one.Query, one.LastError, one.Annotations, one.Labels = "", "", nil, map[string]string{}
+			}
 			if !wanted("rule_name[]", r.name) || !wanted("type", map[bool]string{true: "alert", false: "record"}[r.alerting]) {
 				continue
 			}
@@ -93,19 +100,19 @@ func (m *Manager) Groups(asked url.Values) any {
 				out.LastEvaluation = one.LastEvaluation
 			}
 		}
-		if len(out.Rules) > 0 || len(asked) == 0 {
+		if len(out.Rules) > 0 || len(asked) == 0 && len(seen) == 0 {
 			groups = append(groups, out)
 		}
 	}
 	return map[string]any{"groups": groups}
 }
 
-// Alerts answers /api/v1/alerts: what is pending or firing.
-func (m *Manager) Alerts() any {
+// Alerts answers /api/v1/alerts: what is pending or firing, on hosts of some groups; none are all.
+func (m *Manager) Alerts(seen []string) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := []alertJSON{}
-	for _, list := range m.byRule() {
+	for _, list := range m.byRule(seen) {
 		all = append(all, list...)
 	}
 	slices.SortFunc(all, func(a, b alertJSON) int { return a.ActiveAt.Compare(b.ActiveAt) })
@@ -113,10 +120,10 @@ func (m *Manager) Alerts() any {
 }
 
 // byRule lists what is pending or firing by the rule's key. The caller holds m.mu.
-func (m *Manager) byRule() map[string][]alertJSON {
+func (m *Manager) byRule(seen []string) map[string][]alertJSON {
 	out := make(map[string][]alertJSON)
 	for _, s := range m.states {
-		if s.ResolvedAt.IsZero() {
+		if s.ResolvedAt.IsZero() && munin.InGroups(s.ID.Host, seen) {
 			out[s.Rule] = append(out[s.Rule], alertJSON{
 				Labels: s.Labels, Annotations: s.Annotations, State: s.word(), ActiveAt: s.ActiveAt, KeepFiringSince: s.KeepSince,
 				Value: strconv.FormatFloat(s.value, 'e', -1, 64),

@@ -136,7 +136,7 @@ func (w *wanted) matchers() []*labels.Matcher {
 	equal := func(name, value string) *labels.Matcher { return labels.MustNewMatcher(labels.MatchEqual, name, value) }
 	m := []*labels.Matcher{equal(labelGraph, w.id.Graph), equal(labelHost, w.id.Host.Name())}
 	if group := w.id.Host.Group(); group != "" {
-		m = append(m, equal(labelGroup, group))
+		m = append(m, equal(LabelGroup, group))
 	}
 	if len(w.fields) == 1 {
 		for field := range w.fields {
@@ -162,7 +162,7 @@ func (w *wanted) each(ctx context.Context, q storage.ChunkQuerier, hints *storag
 		lbls := found.Labels()
 		// A host without a group is not asked for by an empty label, which would read the whole index. What a rule computed from the
 		// series may have all its labels but the name.
-		if lbls.Get(labelGroup) != group || lbls.Get(model.MetricNameLabel) != name {
+		if lbls.Get(LabelGroup) != group || lbls.Get(model.MetricNameLabel) != name {
 			continue
 		}
 		indexes := w.fields[lbls.Get(labelField)]

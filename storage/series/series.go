@@ -249,7 +249,7 @@ func (db *DB) use() (done func(), err error) {
 
 // Names of the labels that make up a series, next to the metric name.
 const (
-	labelGroup = "group"
+	LabelGroup = "group" // the path of groups; a host without any has no such label
 	labelHost  = "host"
 	labelGraph = "graph"
 	labelField = "field"
@@ -274,7 +274,7 @@ func LabelsOf(id munin.SeriesID) labels.Labels {
 		labelHost, id.Host.Name(), labelGraph, id.Graph, labelField, id.Field,
 	}
 	if group := id.Host.Group(); group != "" {
-		pairs = append(pairs, labelGroup, group)
+		pairs = append(pairs, LabelGroup, group)
 	}
 	return labels.FromStrings(pairs...)
 }
@@ -284,7 +284,7 @@ func LabelOf(id munin.SeriesID, name string) string {
 	switch name {
 	case model.MetricNameLabel:
 		return MetricName(id.Graph)
-	case labelGroup:
+	case LabelGroup:
 		return id.Host.Group()
 	case labelHost:
 		return id.Host.Name()

@@ -132,7 +132,7 @@ func (f *sideFinder) describe() error {
 		switch name {
 		case model.MetricNameLabel:
 			f.name = value
-		case labelGroup:
+		case LabelGroup:
 			f.group = value
 		case labelField:
 			f.field = value

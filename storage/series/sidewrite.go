@@ -88,7 +88,7 @@ type Symbols map[string]struct{}
 // NewSymbols begins with those that each side block has.
 func NewSymbols() Symbols {
 	s := make(Symbols)
-	for _, text := range []string{"", model.MetricNameLabel, labelGroup, labelHost, labelGraph, labelField, labelRecipe, labelRollup} {
+	for _, text := range []string{"", model.MetricNameLabel, LabelGroup, labelHost, labelGraph, labelField, labelRecipe, labelRollup} {
 		s[text] = struct{}{}
 	}
 	for i := range aggregates {

@@ -64,13 +64,13 @@ func (db *DB) Hosts(ctx context.Context, before int64) ([]munin.HostID, error) {
 
 // hostsOf lists the hosts that an index knows.
 func hostsOf(ctx context.Context, q storage.LabelQuerier) ([]munin.HostID, error) {
-	groups, _, err := q.LabelValues(ctx, labelGroup, nil)
+	groups, _, err := q.LabelValues(ctx, LabelGroup, nil)
 	if err != nil {
 		return nil, err
 	}
 	var out []munin.HostID
 	for _, group := range append([]string{""}, groups...) {
-		names, _, err := q.LabelValues(ctx, labelHost, nil, labels.MustNewMatcher(labels.MatchEqual, labelGroup, group))
+		names, _, err := q.LabelValues(ctx, labelHost, nil, labels.MustNewMatcher(labels.MatchEqual, LabelGroup, group))
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +183,7 @@ func deletions(before map[munin.HostID]int64) []deletion {
 		slices.Sort(all)
 		for part := range slices.Chunk(all, maxHostsInMatcher) {
 			out = append(out, deletion{k.before, []*labels.Matcher{
-				labels.MustNewMatcher(labels.MatchEqual, labelGroup, k.group),
+				labels.MustNewMatcher(labels.MatchEqual, LabelGroup, k.group),
 				labels.MustNewMatcher(labels.MatchRegexp, labelHost, strings.Join(part, "|")),
 			}})
 		}

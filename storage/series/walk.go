@@ -99,7 +99,7 @@ func IDOf(l labels.Labels) (id munin.SeriesID, ok bool) {
 	id.Graph, id.Field = strings.Clone(l.Get(labelGraph)), strings.Clone(l.Get(labelField))
 	id.Host = munin.HostID(strings.Clone(l.Get(labelHost)))
 	count := 4
-	if group := l.Get(labelGroup); group != "" {
+	if group := l.Get(LabelGroup); group != "" {
 		id.Host = munin.NewHostID(group, string(id.Host))
 		count++
 	}
