@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"corbie/internal/testenv"
 	"corbie/master/config"
 	"corbie/node"
 )
@@ -121,13 +122,7 @@ func TestSampleConfigurationsAreValid(t *testing.T) {
 
 // systemd reads the units as they are installed, with programs that it finds.
 func TestTheInstalledUnitsAreWhatSystemdUnderstands(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal("systemd-analyze (Debian's systemd) is missing")
-		}
-		t.Skip("systemd-analyze (Debian's systemd) is missing")
-	}
+	analyze := testenv.Program(t, "systemd-analyze")
 	dest := t.TempDir()
 	install(t, dest)
 	folder := filepath.Join(dest, "usr/lib/systemd/system")

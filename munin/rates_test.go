@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
 
@@ -79,7 +80,7 @@ func fetch(t *testing.T, tool string, source munin.Source, raw []munin.Point) []
 }
 
 func TestRatesAreThoseOfRrdtool(t *testing.T) {
-	tool := peer(t, "rrdtool")
+	tool := testenv.Program(t, "rrdtool")
 	random := rand.New(rand.NewPCG(1, 2))
 	var gauge, counter, derive, absolute []float64
 	total, level := 0.0, 1e6 // rrdtool takes a change of sign for unknown

@@ -13,22 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
-
-// peer finds a program that a test compares with. Without it the test is skipped, or fails where the
-// environment says that peers are required.
-func peer(t *testing.T, name string) string {
-	t.Helper()
-	found, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatalf("%s is not installed: run make peers", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return found
-}
 
 func run(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
@@ -57,7 +44,7 @@ type dataset struct {
 
 func newDataset(t *testing.T, values map[string][]float64) dataset {
 	t.Helper()
-	d := dataset{tool: peer(t, "rrdtool"), file: filepath.Join(t.TempDir(), "d.rrd"), values: values}
+	d := dataset{tool: testenv.Program(t, "rrdtool"), file: filepath.Join(t.TempDir(), "d.rrd"), values: values}
 	names := make([]string, 0, len(values))
 	for name, v := range values {
 		names = append(names, name)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -14,32 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/node"
 )
 
-// needPeer skips a test whose peer program is missing, or fails it where peers are required.
-func needPeer(t *testing.T, program string, ok bool) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("CORBIE_PEERS") == "required" {
-		t.Fatalf("%s is missing", program)
-	}
-	t.Skipf("%s is missing", program)
-}
-
 // TestServesDebiansPluginsAsMuninNodeDoes takes over the configuration of Debian's munin-node, all of it, and
 // compares what our node and munin-run say about each plugin.
 func TestServesDebiansPluginsAsMuninNodeDoes(t *testing.T) {
-	muninRun, err := exec.LookPath("munin-run")
-	if err != nil {
-		muninRun = "/usr/sbin/munin-run"
-		_, err = os.Stat(muninRun)
-	}
-	needPeer(t, "munin-run (Debian's munin-node)", err == nil)
-	needPeer(t, "root, to read Munin's plugin-conf.d", os.Getuid() == 0)
+	muninRun := testenv.Program(t, "munin-run")
+	testenv.Root(t) // to read Munin's plugin-conf.d
 	n := startDebian(t)
 	m := n.dial(t)
 	m.ask("cap multigraph")

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/node"
 )
@@ -161,7 +162,7 @@ func (n *testNode) dial(t *testing.T) *master {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testenv.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	m := &master{t: t, conn: conn, r: bufio.NewReader(conn)}

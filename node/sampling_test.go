@@ -10,24 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/node"
 )
 
 // awaitSpool asks until the spool has something that fits, or fails.
-func awaitSpool(t *testing.T, m *master, command, pattern string) string {
+func awaitSpool(t *testing.T, m *master, command, pattern string) (text string) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
-	for {
-		text := m.body(command)
-		if regexp.MustCompile(pattern).MatchString(text) {
-			return text
-		}
-		select {
-		case <-limit:
-			t.Fatalf("%s: nothing like %s in\n%s", command, pattern, text)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	wanted := regexp.MustCompile(pattern)
+	testenv.Eventually(t, command+" is answered by "+pattern, func() bool {
+		text = m.body(command)
+		return wanted.MatchString(text)
+	})
+	return text
 }
 
 func TestSessionsFetchWhatWasSampled(t *testing.T) {

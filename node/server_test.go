@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 const loadScript = `if [ "$1" = config ]; then echo "graph_title Load"; echo "load.label load"; else echo "load.value 0.10"; fi`
@@ -354,17 +356,10 @@ func TestStoppingLetsACommandInProgressEnd(t *testing.T) {
 // awaitFile waits until a file of a pattern exists.
 func awaitFile(t *testing.T, pattern string) {
 	t.Helper()
-	limit := time.After(10 * time.Second)
-	for {
-		if found, _ := filepath.Glob(pattern); len(found) > 0 { // The pattern is right.
-			return
-		}
-		select {
-		case <-limit:
-			t.Fatalf("%s does not come", pattern)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	testenv.Eventually(t, pattern+" comes", func() bool {
+		found, _ := filepath.Glob(pattern) // The pattern is right.
+		return len(found) > 0
+	})
 }
 
 func TestParanoiaSkipsWhatOthersMayChange(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin/wire"
 	"corbie/munin/wire/wiretest"
 	"corbie/node"
@@ -203,7 +203,7 @@ func TestMastersComeOverIPv6AndBySocket(t *testing.T) {
 	f := func(network, address, config, want string) {
 		t.Helper()
 		listener, err := (&net.ListenConfig{}).Listen(t.Context(), network, address)
-		if err != nil && strings.HasPrefix(address, "[") && os.Getenv("CORBIE_PEERS") != "required" {
+		if err != nil && strings.HasPrefix(address, "[") && !testenv.Required() {
 			t.Logf("no IPv6 here: %v", err)
 			return
 		}
@@ -246,7 +246,7 @@ func TestPingAnswersOnlyWhileTheNodeWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, _ := serveOn(t, "", listener)
-	patience, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	patience, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	for err = server.Ping(patience); err != nil && patience.Err() == nil; err = server.Ping(patience) {
 		continue // It is about to begin.

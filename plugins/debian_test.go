@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/plugins"
 )
@@ -19,13 +20,7 @@ import (
 // debian runs a plugin of Debian's munin-node, which is skipped, or required, when it is not installed.
 func debian(t *testing.T, args ...string) []byte {
 	t.Helper()
-	program, err := exec.LookPath("munin-run")
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal("munin-run is missing: install munin-node")
-		}
-		t.Skip("munin-run is not installed")
-	}
+	program := testenv.Program(t, "munin-run")
 	out, err := exec.Command(program, args...).Output()
 	if err != nil {
 		t.Fatalf("munin-run %v: %v", args, err)

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/plugins"
 )
@@ -66,19 +66,10 @@ func answer(ctx context.Context, conn net.Conn, set *plugins.Set, capabilities s
 // not complain and must keep each field.
 func TestDebiansMasterTakesEveryPlugin(t *testing.T) {
 	const program = "/usr/share/munin/munin-update"
-	if _, err := os.Stat(program); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal("munin-update is missing: install munin")
-		}
-		t.Skip("munin-update is not installed")
-	}
+	testenv.Program(t, program)
 	for _, capabilities := range []string{"multigraph", "multigraph dirtyconfig"} {
 		t.Run(capabilities, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "corbie-munin") //nolint:usetesting // another user cannot enter what TempDir makes
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer os.RemoveAll(dir)
+			dir := testenv.PublicDir(t)
 			set := machine(t, "server")
 			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
@@ -97,7 +88,7 @@ func TestDebiansMasterTakesEveryPlugin(t *testing.T) {
 			if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, program, "--config", file, "--nofork")
 			if os.Getuid() == 0 { // it refuses to run as root

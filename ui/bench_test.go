@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/ui/uitest"
 )
@@ -118,10 +118,7 @@ func forty(f *uitest.Fleet, id munin.HostID) {
 // BenchmarkPagesInChromium measures, in the browser, from the beginning of the navigation until the page is drawn: its load
 // event, and every picture in sight.
 func BenchmarkPagesInChromium(b *testing.B) {
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		b.Skip("chromium is not installed")
-	}
+	path := testenv.Program(b, "chromium")
 	f := uitest.Large(time.Now(), 200)
 	forty(f, "rack00;node0001")
 	server := httptest.NewServer(newServer(b, f))

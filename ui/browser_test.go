@@ -6,8 +6,6 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,19 +14,14 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"corbie/internal/testenv"
 	"corbie/ui/uitest"
 )
 
 // browser starts Chromium, with one page open, for a server.
 func browser(t *testing.T, h http.Handler, extra ...chromedp.ExecAllocatorOption) (context.Context, string) {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal("chromium is not installed: make peers")
-		}
-		t.Skip("chromium is not installed")
-	}
+	path := testenv.Program(t, "chromium")
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	options := append([]chromedp.ExecAllocatorOption{
@@ -37,7 +30,7 @@ func browser(t *testing.T, h http.Handler, extra ...chromedp.ExecAllocatorOption
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.WindowSize(1200, 1000), chromedp.UserDataDir(t.TempDir()),
 	}, extra...)
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	t.Cleanup(cancel)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancelAllocator)

@@ -39,7 +39,7 @@ func startSNMPAgent(t *testing.T) (port string) {
 		_ = cmd.Process.Kill() // It has nothing to keep.
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(testenv.Patience); ; {
 		session, err := snmp.Dial(t.Context(), "127.0.0.1", snmp.Options{Port: uint16(address.Port), Community: "secret", Timeout: 100 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -51,18 +50,7 @@ func ask(t *testing.T, addr, commands string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, commands+"\nquit\n"); err != nil {
-		t.Fatal(err)
-	}
-	heard, err := io.ReadAll(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(heard)
+	return askOn(t, conn, commands)
 }
 
 func TestServeWithoutConfigurationOffersTheNativePlugins(t *testing.T) {
@@ -158,7 +146,7 @@ func TestSystemdIsToldWhenTheNodeListens(t *testing.T) {
 	config := filepath.Join(dir, "node.conf")
 	testenv.WriteFile(t, config, "servicedir plugins\nsconfdir conf\nstatedir state\n", 0o600)
 	d := startNode(t, "corbie-node", "--config", config)
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(testenv.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	message := make([]byte, 100)

@@ -117,7 +117,7 @@ func (s *services) start(t *testing.T, network, address string, words ...string)
 		}
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // Its children may be left.
 	})
-	limit := time.After(30 * time.Second)
+	limit := time.After(testenv.Patience)
 	for {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), network, address)
 		if err == nil {
@@ -247,12 +247,6 @@ func (s *services) postfix(t *testing.T) {
 	send := func() error {
 		return smtp.SendMail("127.0.0.1:"+port, nil, "a@example.com", []string{"b@example.com"}, []byte("Subject: hello\r\n\r\nGood day.\r\n"))
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for err := send(); err != nil; err = send() {
-		if time.Now().After(deadline) {
-			t.Fatalf("postfix does not take a mail: %v", err)
-		}
-		<-time.After(50 * time.Millisecond)
-	}
+	testenv.Eventually(t, "postfix takes a mail", func() bool { return send() == nil })
 	fmt.Fprintf(&s.settings, "[postfix_mail*]\nenv.logdir %[1]s/log\nenv.logfile mail.log\nenv.spooldir %[1]s/queue\n", dir)
 }

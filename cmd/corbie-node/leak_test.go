@@ -42,7 +42,7 @@ func TestRunsLeaveNeitherFilesNorChildrenBehind(t *testing.T) {
 	for range sessions {
 		fetchMany(t, d.addr, names, runs/sessions)
 	}
-	for limit := time.After(20 * time.Second); ; { // Sessions end, and what plugins left in the background.
+	for limit := time.After(testenv.Patience); ; { // Sessions end, and what plugins left in the background.
 		after, children := openFiles(t, d.Cmd.Process.Pid), childrenOf(t, d.Cmd.Process.Pid)
 		if len(after) <= len(before) && len(children) == 0 {
 			break

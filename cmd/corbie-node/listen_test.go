@@ -20,7 +20,7 @@ import (
 func askOn(t *testing.T, conn net.Conn, commands string) string {
 	t.Helper()
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testenv.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, commands+"\nquit\n"); err != nil {

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"corbie/internal/testenv"
 	"corbie/munin"
@@ -77,20 +76,13 @@ func TestMuninUpdateFetchesTheSpoolWithoutComplaint(t *testing.T) {
 }
 
 // awaitSamples waits until there are n samples of the load, and returns what is in the spool then.
-func awaitSamples(t *testing.T, addr string, n int) munin.Reply {
+func awaitSamples(t *testing.T, addr string, n int) (reply munin.Reply) {
 	t.Helper()
-	limit := time.After(60 * time.Second)
-	for {
-		reply := spoolReply(t, addr, 0)
-		if len(timesOf(&reply, "load", "load")) >= n {
-			return reply
-		}
-		select {
-		case <-limit:
-			t.Fatalf("there are no %d samples of the load", n)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+	testenv.Eventually(t, fmt.Sprintf("there are %d samples of the load", n), func() bool {
+		reply = spoolReply(t, addr, 0)
+		return len(timesOf(&reply, "load", "load")) >= n
+	})
+	return reply
 }
 
 func timesOf(reply *munin.Reply, graph, field string) []int64 {

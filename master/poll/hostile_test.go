@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/master/poll"
 	"corbie/munin"
 	"corbie/munin/wire"
@@ -210,7 +211,7 @@ func TestHostileNodesCostNobodyElseASample(t *testing.T) {
 // waitFor waits until something is true, looking at it after each poll.
 func waitFor(t *testing.T, m *memory, done func() bool) {
 	t.Helper()
-	limit := time.After(60 * time.Second)
+	limit := time.After(testenv.Patience)
 	for !done() {
 		select {
 		case <-m.told:

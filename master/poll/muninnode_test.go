@@ -1,104 +1,25 @@
 package poll_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/master/poll"
 	"corbie/munin"
 )
 
-// peer finds a program that the test talks to; without it the test is skipped, or fails where peers are required.
-func peer(t *testing.T, name string) string {
+// muninNode is the address of Debian's munin-node with its default plugins.
+func muninNode(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		for _, dir := range []string{"/usr/sbin", "/usr/bin", "/sbin"} {
-			if _, statErr := os.Stat(filepath.Join(dir, name)); statErr == nil {
-				return filepath.Join(dir, name)
-			}
-		}
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatalf("%s is needed: %v", name, err)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
-
-// startMuninNode starts Debian's munin-node with its default plugins and returns its address.
-func startMuninNode(t *testing.T) string {
-	t.Helper()
-	program := peer(t, "munin-node")
-	if os.Getuid() != 0 {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal("munin-node must be started as root")
-		}
-		t.Skip("munin-node must be started as root")
-	}
-	dir, port := t.TempDir(), freePort(t)
-	conf := filepath.Join(dir, "munin-node.conf")
-	text := fmt.Sprintf("log_level 2\nlog_file %s/node.log\npid_file %s/node.pid\nbackground 0\nsetsid 0\nuser root\ngroup root\n"+
-		"host 127.0.0.1\nport %s\nallow ^127\\.0\\.0\\.1$\nhost_name debian.example.com\nignore_file \\.bak$\n", dir, dir, port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	node := exec.CommandContext(ctx, program, "--config", conf, "--foreground")
-	node.Cancel = func() error { return node.Process.Signal(os.Interrupt) }
-	node.WaitDelay = 5 * time.Second
-	if err := node.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	var endErr error
-	go func() {
-		endErr = node.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-	})
-	address := net.JoinHostPort("127.0.0.1", port)
-	// It listens only after it has asked every plugin for its config.
-	limit := time.After(2 * time.Minute)
-	for {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return address
-		}
-		select {
-		case <-ended:
-			log, _ := os.ReadFile(filepath.Join(dir, "node.log"))
-			t.Fatalf("munin-node ended: %v\n%s", endErr, log)
-		case <-limit:
-			t.Fatalf("munin-node does not listen: %v", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	address, _ := testenv.MuninNode(t, "debian.example.com")
+	return address
 }
 
 // muninRun is what Debian's own tool prints for a plugin.
@@ -117,8 +38,8 @@ func muninRun(t *testing.T, program, plugin string) map[string]float64 {
 }
 
 func TestPollsDebiansMuninNode(t *testing.T) {
-	run := peer(t, "munin-run")
-	address := startMuninNode(t)
+	run := testenv.Program(t, "munin-run")
+	address := muninNode(t)
 	slot := time.Now().Truncate(time.Second)
 	target := poll.Target{Host: "test;debian.example.com", Address: address, Interval: 5 * time.Minute}
 	// Some plugins print averages since their last run and nothing the first time, for each master anew.

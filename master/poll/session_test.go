@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/master/poll"
 	"corbie/munin"
 	"corbie/munin/wire"
@@ -212,7 +213,7 @@ func TestANodeThatSpeaksForSeveralIsNotGuessed(t *testing.T) {
 }
 
 func TestANodeThatIsNotThereIsSaidToBeSo(t *testing.T) {
-	target := poll.Target{Host: "h", Address: net.JoinHostPort("127.0.0.1", freePort(t)), Interval: time.Minute}
+	target := poll.Target{Host: "h", Address: testenv.FreeAddress(t, "tcp"), Interval: time.Minute}
 	result := poll.Session(t.Context(), target, poll.SessionOptions{})
 	if !errors.Is(result.Err, poll.ErrUnreachable) || !strings.Contains(result.Err.Error(), "is munin-node or corbie-node running there") || result.Answered() {
 		t.Errorf("%v", result.Err)

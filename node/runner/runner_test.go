@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"corbie/internal/testenv"
 	"corbie/node/runner"
 )
 
@@ -109,7 +110,7 @@ func awaitDeath(t *testing.T, pid string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(testenv.Patience)
 	for {
 		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || bytes.Contains(stat, []byte(") Z ")) {

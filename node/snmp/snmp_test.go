@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/node/snmp"
 )
 
@@ -24,21 +25,8 @@ const (
 // startAgent starts Net-SNMP's agent on a free port and returns the port.
 func startAgent(t *testing.T) uint16 {
 	t.Helper()
-	program := "/usr/sbin/snmpd"
-	if _, err := os.Stat(program); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatalf("snmpd is missing: %v", err)
-		}
-		t.Skipf("snmpd is missing: %v", err)
-	}
-	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(conn.LocalAddr().String())
-	if err := conn.Close(); err != nil {
-		t.Fatal(err)
-	}
+	program := testenv.Program(t, "snmpd")
+	_, port, _ := net.SplitHostPort(testenv.FreeAddress(t, "udp"))
 	dir := t.TempDir()
 	config := filepath.Join(dir, "agent.conf") // What snmpd keeps is in snmpd.conf.
 	text := fmt.Sprintf("agentAddress udp:127.0.0.1:%s\n[snmp] persistentDir %s\nsysDescr A test\nrocommunity secret 127.0.0.1\n"+
@@ -62,7 +50,7 @@ func startAgent(t *testing.T) uint16 {
 		t.Fatal(err)
 	}
 	options := snmp.Options{Port: uint16(number), Community: "secret", Timeout: 100 * time.Millisecond}
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(testenv.Patience); ; {
 		session, err := snmp.Dial(t.Context(), "127.0.0.1", options)
 		if err != nil {
 			t.Fatal(err)

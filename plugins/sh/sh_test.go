@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 )
 
@@ -47,19 +48,6 @@ func shipped(t *testing.T) []string {
 		t.Fatalf("only %v are executable", names)
 	}
 	return names
-}
-
-// need looks a program up that only some tests want.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatalf("%s is missing: install it", program)
-		}
-		t.Skipf("%s is not installed", program)
-	}
-	return path
 }
 
 // libdir is a folder as MUNIN_LIBDIR names it, holding this one as its plugins.
@@ -310,7 +298,7 @@ func TestPingRefusesWhatIsNoHost(t *testing.T) {
 }
 
 func TestCertDaysReadsFilesAndServers(t *testing.T) {
-	need(t, "openssl")
+	testenv.Program(t, "openssl")
 	dir := t.TempDir()
 	certificate := func(name string, end time.Time) string {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -369,7 +357,7 @@ func TestCertDaysReadsFilesAndServers(t *testing.T) {
 }
 
 func TestHTTPTimeTellsPagesThatFail(t *testing.T) {
-	need(t, "curl")
+	testenv.Program(t, "curl")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/good" {
 			http.Error(w, "no", http.StatusInternalServerError)
@@ -386,7 +374,7 @@ func TestHTTPTimeTellsPagesThatFail(t *testing.T) {
 
 // TestFunctionsDoWhatMuninsDo runs plugins of Debian's with our plugin.sh and with Munin's.
 func TestFunctionsDoWhatMuninsDo(t *testing.T) {
-	need(t, "munin-run")
+	testenv.Program(t, "munin-run")
 	for _, name := range []string{"cpu", "load", "swap", "uptime", "open_files", "processes", "netstat", "interrupts", "forks", "entropy"} {
 		for _, levels := range []map[string]string{
 			nil,

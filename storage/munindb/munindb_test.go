@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/storage/munindb"
 )
@@ -20,13 +21,7 @@ import (
 // rrdtool runs the program and returns what it prints; os/exec has one owner in this project, and this is not it.
 func rrdtool(t *testing.T, args ...string) string {
 	t.Helper()
-	exe := "/usr/bin/rrdtool"
-	if _, err := os.Stat(exe); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip("rrdtool is not installed")
-	}
+	exe := testenv.Program(t, "rrdtool")
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)

@@ -2,24 +2,24 @@ package storagetest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"corbie/internal/testenv"
 )
 
 // SmallDisk is the folder of a file system of its own, in memory, that a test can fill; the options are those of mount(8), such as
-// "size=60m". It needs root: without it the test is skipped, or fails where peers are required and it is root.
+// "size=60m". It needs root: without it the test is skipped, or fails where peers are required.
 func SmallDisk(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" && os.Geteuid() == 0 {
-			t.Fatalf("mount a tmpfs: %v", err)
-		}
-		t.Skipf("mount a tmpfs (needs root): %v", err)
+		testenv.Need(t, fmt.Sprintf("root, to mount a tmpfs (%v)", err), false)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/ui/chart"
 )
 
 // BenchmarkPicturesBesideRrdtool draws 7 fields of 400 points: as SVG, as PNG, by a new process of rrdtool graph for each
 // picture, and by one process that is fed through a pipe. It prints how many times as long rrdtool takes.
 func BenchmarkPicturesBesideRrdtool(b *testing.B) {
-	rrdtool := peerProgram(b, "rrdtool")
+	rrdtool := testenv.Program(b, "rrdtool")
 	args := sevenRRDs(b, rrdtool)
 	p, m := painter(b), seven(b)
 	pic := chart.Picture{Width: 497, Height: 233, Theme: chart.LightTheme}

@@ -17,25 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/ui/chart"
 )
 
 // sheetSteps is for how many steps of five minutes the fields have values: more than the day that is drawn.
 const sheetSteps = 480
-
-// peerProgram finds a program that a test compares with, or skips the test.
-func peerProgram(tb testing.TB, name string) string {
-	tb.Helper()
-	found, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CORBIE_PEERS") == "required" {
-			tb.Fatalf("%s is not installed: run make peers", name)
-		}
-		tb.Skipf("%s is not installed", name)
-	}
-	return found
-}
 
 // sheetGraph is one graph as its plugin describes it.
 type sheetGraph struct {
@@ -72,7 +60,7 @@ func debianPlugins(t *testing.T) map[string]string {
 	const folder = "/usr/share/munin/plugins"
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		peerProgram(t, "munin-run")
+		testenv.Program(t, "munin-run")
 		t.Fatal(err)
 	}
 	links, state := t.TempDir(), t.TempDir()
@@ -250,7 +238,7 @@ func (s *sheetGraph) keepFor(dbdir string, commands, datafile *strings.Builder) 
 // drawByMunin lets munin-graph draw all graphs, and reads the commands of rrdtool that it made out of its log.
 func drawByMunin(t *testing.T, graphs []*sheetGraph) {
 	t.Helper()
-	rrdtool := peerProgram(t, "rrdtool")
+	rrdtool := testenv.Program(t, "rrdtool")
 	dir := t.TempDir()
 	for _, folder := range []string{"db/sheet", "html", "log", "run"} {
 		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
@@ -394,7 +382,7 @@ type muninDraws struct {
 }
 
 func TestEveryGraphShowsWhatMuninShows(t *testing.T) {
-	peerProgram(t, "munin-run")
+	testenv.Program(t, "munin-run")
 	configs := debianPlugins(t)
 	ran := len(configs)
 	for name, text := range madeUpPlugins() {
