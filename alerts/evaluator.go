@@ -87,6 +87,9 @@ func (e *Evaluator) Configure(ctx context.Context, hosts []munin.Host) error {
 	return errors.Join(errs...)
 }
 
+// Load reads the saved states and tells them again, if that was not done yet: Configure and Observe do it by themselves.
+func (e *Evaluator) Load(ctx context.Context) error { return e.load(ctx) }
+
 // load reads the states once and tells them again.
 func (e *Evaluator) load(ctx context.Context) error {
 	e.mu.Lock()
@@ -253,6 +256,7 @@ func (e *Evaluator) evaluate(ctx context.Context, w *watch, host munin.Host, pol
 type step struct {
 	before, after munin.AlertState
 	event         Event
+	renamed       bool // only its name is another
 }
 
 // commit saves what changed, then tells it, also where it could not be saved. The caller holds w.mu.
@@ -263,7 +267,9 @@ func (e *Evaluator) commit(ctx context.Context, w *watch, steps []step) error {
 			w.unsaved[s.after.ID] = true
 		}
 		if s.event != None {
-			w.untold = append(w.untold, w.notice(s.after, s.event, s.before.Open))
+			n := w.notice(s.after, s.event, s.before.Open)
+			n.Renamed = s.renamed
+			w.untold = append(w.untold, n)
 			e.options.Logger.Info("problem state changed", "host", s.after.ID.Host, "graph", s.after.ID.Graph,
 				"field", s.after.ID.Field, "event", s.event.String(), "from", s.before.Open.String(),
 				"to", s.after.Open.String(), "reason", s.after.Reason)

@@ -13,6 +13,8 @@ type Notice struct {
 	From  munin.Level      // level of the problem before the change; OK when there was none
 	Graph About
 	Query *Query // what a rule in PromQL says of it; nil for a level
+	// Renamed says that nothing but a name changed: the problem is over under the old one, or goes on under the new one.
+	Renamed bool
 }
 
 // Query is what a rule in PromQL says of an alert. Its texts are data, limited where they were made.

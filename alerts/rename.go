@@ -11,7 +11,7 @@ import (
 
 // Rename moves the states of a host, graph or field to another name, as far as there are none of that yet. A
 // problem that is open goes on under the new name, since when it did, and is told there; under the old one it is told to be over, so
-// that every receiver can close what it opened. Call Configure afterwards when it is a host.
+// that every receiver can close what it opened. Both notices say that it was renamed. Call Configure afterwards when it is a host.
 func (e *Evaluator) Rename(ctx context.Context, from, to munin.SeriesID) error {
 	if err := e.load(ctx); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (e *Evaluator) Rename(ctx context.Context, from, to munin.SeriesID) error {
 		if old, ok := w.states[state.ID]; ok && unsettled(old) {
 			continue
 		}
-		s := step{before: munin.AlertState{ID: state.ID}, after: state}
+		s := step{before: munin.AlertState{ID: state.ID}, after: state, renamed: true}
 		if state.Open != munin.OK {
 			s.event = Problem
 		}
@@ -68,14 +68,8 @@ func (e *Evaluator) leave(ctx context.Context, from, to munin.SeriesID) (moved [
 			continue
 		}
 		after, event := End(state, "it is called "+to.String()+" now", now)
-		steps = append(steps, step{before: state, after: after, event: event})
-		state.ID.Host = to.Host
-		if to.Graph != "" {
-			state.ID.Graph = to.Graph
-		}
-		if to.Field != "" {
-			state.ID.Field = to.Field
-		}
+		steps = append(steps, step{before: state, after: after, event: event, renamed: true})
+		state.ID = munin.Renamed(id, from, to)
 		moved = append(moved, state)
 	}
 	return moved, w.heard, e.commit(ctx, w, steps)

@@ -59,6 +59,9 @@ func scopes(id SeriesID) []SeriesID {
 	return all
 }
 
+// Renamed is the name that a host, or what is below it, has once its part old is called with.
+func Renamed(id, old, with SeriesID) SeriesID { return replaced(id, old, with) }
+
 // replaced is id with the part of its name that old says put as new says.
 func replaced(id, old, with SeriesID) SeriesID {
 	id.Host = with.Host

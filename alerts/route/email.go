@@ -181,6 +181,7 @@ func buildTargets(receivers []Receiver, options Options) (map[string]*target, er
 	targets := make(map[string]*target)
 	add := func(r *Receiver, way string, s sender) {
 		t := &target{receiver: r.Name, way: way, on: r.On, wants: r.Wants, sender: s}
+		_, t.people = s.(*emailSender)
 		targets[t.key()] = t
 	}
 	var errs []error

@@ -30,6 +30,8 @@ type problem struct {
 	notice alerts.Notice
 	labels model.LabelSet // without a severity
 	group  model.Fingerprint
+	// moved are the keys of the targets for which it goes on under another name: under this one there is nothing to tell.
+	moved map[string]bool
 }
 
 // identity is the label set of a problem without its level.

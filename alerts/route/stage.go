@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type target struct {
 	on       []string
 	wants    func(munin.SeriesID) bool // nil: everything
 	sender   sender
+	people   bool // it is read by people, who know a thing by its new name: a rename is not told
 }
 
 func (t *target) key() string { return t.receiver + "/" + t.way }
@@ -121,10 +123,7 @@ func (s *stage) tell(ctx context.Context, t *target, key string, group model.Lab
 	if err != nil {
 		return err
 	}
-	before := past{firing: make(map[uint64]bool)}
-	for _, hash := range entry.GetFiringAlerts() {
-		before.firing[hash] = true
-	}
+	before := past{firing: toldIn(entry)}
 	if entry != nil {
 		before.at = entry.GetTimestamp().AsTime()
 	}
@@ -135,7 +134,9 @@ func (s *stage) tell(ctx context.Context, t *target, key string, group model.Lab
 	if r.options.Acknowledged != nil {
 		want.acked = func(p *problem) bool { return r.options.Acknowledged(p.notice.State) }
 	}
-	p := decide(r.inGroup(group.Fingerprint()), before, want, now)
+	problems := r.inGroup(group.Fingerprint())
+	problems = slices.DeleteFunc(problems, func(p *problem) bool { return p.moved[t.key()] })
+	p := decide(problems, before, want, now)
 	pauseKey := t.key() + "\x00" + key
 	if !p.due() {
 		s.resume(pauseKey)

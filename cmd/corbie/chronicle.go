@@ -40,7 +40,7 @@ type lately struct {
 func (c *chronicle) Tell(ctx context.Context, notices []alerts.Notice) error {
 	var notes []munin.Annotation
 	for i := range notices {
-		if n := &notices[i]; n.Event != alerts.None {
+		if n := &notices[i]; n.Event != alerts.None && !n.Renamed {
 			notes = append(notes, transition(n))
 		}
 	}

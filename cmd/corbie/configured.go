@@ -198,7 +198,7 @@ func (a *app) takeEdit(ctx context.Context, e catalog.Edit) error {
 	default:
 		return nil
 	}
-	if err := a.router.Rename(ctx, e.From, e.To); err != nil {
+	if err := errors.Join(a.evaluator.Load(ctx), a.router.Rename(ctx, e.From, e.To)); err != nil {
 		return err
 	}
 	return a.evaluator.Rename(ctx, e.From, e.To)

@@ -49,8 +49,10 @@ then stays with the renamed one.
 A graph is HOST/GRAPH and a field HOST/GRAPH.FIELD, for a plugin that calls
 them differently now; NEW must be a name that the node uses already.
 
-An open problem is told to be over under the old name and told again under the
-new one, so that every receiver can close what it opened.`,
+An open problem goes on. Mails say nothing of it: its end comes under the new
+name, in the same thread. Webhooks and commands are told that it is over under
+the old name and that it begins under the new one, so that they can close what
+they opened.`,
 		Example: `  corbie rename web1 www1
   corbie rename 'office;web1' 'berlin;web1'
   corbie rename web1/if_eth0 web1/if_enp1s0
