@@ -132,7 +132,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	a.virtual = virtual.New(a.plans(conf), virtual.Options{Catalog: a.catalog, Observe: a.observe, Log: log})
+	a.virtual = virtual.New(a.plans(conf), virtual.Options{Catalog: &firstLook{a.catalog, a.chronicle}, Observe: a.observe, Log: log})
 	a.poller = poll.New(targets, poll.Options{
 		Dial: transport.Dial, Sink: a.samples, Catalog: a.virtual, Observe: a.observe, Log: log, Concurrency: conf.Concurrency,
 	})

@@ -83,13 +83,7 @@ func (c *chronicle) look(ctx context.Context, p *munin.Poll) {
 	if !p.Answered() {
 		return
 	}
-	c.mu.Lock()
-	before := c.known[p.Host]
-	if before == nil {
-		before = &lately{graphs: make(map[string]bool), levels: make(map[munin.SeriesID][2]munin.Bounds)}
-		c.known[p.Host] = before
-	}
-	c.mu.Unlock()
+	before, _ := c.lately(p.Host)
 	before.mu.Lock()
 	defer before.mu.Unlock()
 	notes := before.compareLevels(p)
@@ -97,6 +91,55 @@ func (c *chronicle) look(ctx context.Context, p *munin.Poll) {
 		notes = append(notes, note)
 	}
 	c.write(ctx, notes)
+}
+
+// lately is what is remembered of a host; fresh says that there was nothing yet.
+func (c *chronicle) lately(host munin.HostID) (l *lately, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l = c.known[host]
+	if fresh = l == nil; fresh {
+		l = &lately{graphs: make(map[string]bool), levels: make(map[munin.SeriesID][2]munin.Bounds)}
+		c.known[host] = l
+	}
+	return l, fresh
+}
+
+// firstLook is the catalogue for polls: before the first one of a host is recorded, the chronicle is told what levels the
+// host had when the master ran last. The configuration may have been changed since.
+type firstLook struct {
+	*catalog.Catalog
+
+	chronicle *chronicle
+}
+
+// Record stores what a poll said.
+func (f *firstLook) Record(ctx context.Context, p *munin.Poll) error {
+	if len(p.Graphs) > 0 {
+		if l, fresh := f.chronicle.lately(p.Host); fresh {
+			graphs, err := f.Graphs(ctx, p.Host)
+			if err != nil && ctx.Err() == nil {
+				f.chronicle.log.Warn("cannot read which levels a host had: changes since the last run are not noted", "host", string(p.Host), "err", err)
+			}
+			l.remember(p.Host, graphs)
+		}
+	}
+	return f.Catalog.Record(ctx, p)
+}
+
+// remember takes over the levels of graphs without noting anything.
+func (l *lately) remember(host munin.HostID, graphs []munin.Graph) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range graphs {
+		g := &graphs[i]
+		l.graphs[g.Name] = true
+		for j := range g.Fields {
+			if f := &g.Fields[j]; !f.Warning.IsZero() || !f.Critical.IsZero() {
+				l.levels[munin.SeriesID{Host: host, Graph: g.Name, Field: f.Name}] = [2]munin.Bounds{f.Warning, f.Critical}
+			}
+		}
+	}
 }
 
 // uptimeID is the field that Munin's uptime plugin draws: days since the start.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -169,5 +170,58 @@ func TestAnnotateTellsTheRunningMaster(t *testing.T) {
 	}
 	if code, _, errs := call("--url", "http://127.0.0.1:1", "x"); code != exitFailed || !strings.Contains(errs, "is the master running?") {
 		t.Errorf("exit %d, %q", code, errs)
+	}
+}
+
+// TestLevelsThatChangedWhileTheMasterWasAwayAreNotedAndEndTheirProblems changes the configuration between two runs: what was a problem by the
+// old levels is over, with one recovery, and what is one by the new levels begins, with one notice.
+func TestLevelsThatChangedWhileTheMasterWasAwayAreNotedAndEndTheirProblems(t *testing.T) {
+	plugins := publicDir(t)
+	for _, name := range []string{"room", "hall", "attic"} {
+		writeFile(t, filepath.Join(plugins, name), `#!/bin/sh
+[ "$1" = config ] && { echo graph_title Temperature; echo temp.label temp; echo temp.critical 30; } || echo temp.value 42
+`, 0o755)
+	}
+	told, address := filepath.Join(t.TempDir(), "told"), startNode(t, plugins)
+	conf := func(levels string) string {
+		return "interval: 1s\nnotify: {interval: 1s}\nhosts: {web1: '" + address + "'}\n" +
+			"receivers: [{name: me, command: [/usr/bin/tee, -a, " + told + "]}]\nlevels:\n" + levels
+	}
+	s := newSite(t, conf("  - {match: attic.temp, critical: 50}\n"))
+	eventually(t, "two problems are told", func() bool {
+		text, err := os.ReadFile(told)
+		return err == nil && strings.Count(string(text), `"status":"firing"`) >= 2*2 // of a message, and of its alert
+	})
+	s.stop()
+	writeFile(t, s.conf, conf("  - {match: room.temp, critical: 60}\n  - {match: hall.temp, critical: none}\n  - {match: attic.temp, critical: 20}\n"), 0o644)
+	s.master = startMaster(t, s.dir, s.conf)
+	count := func() string {
+		text, err := os.ReadFile(told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, graph := range []string{"room", "hall", "attic"} {
+			for _, status := range []string{"firing", "resolved"} {
+				alert := regexp.MustCompile(`\{"status":"` + status + `","labels":\{[^}]*"graph":"` + graph + `"`)
+				out = append(out, fmt.Sprintf("%s %s %d", graph, status, len(alert.FindAll(text, -1))))
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	const want = "room firing 1, room resolved 1, hall firing 1, hall resolved 1, attic firing 1, attic resolved 0"
+	eventually(t, "the old problems are over and the new one is told", func() bool { return count() == want })
+	s.restart() // nothing is told or noted again
+	before := len(s.values("web1", "attic"))
+	eventually(t, "the host was polled again", func() bool { return len(s.values("web1", "attic")) > before+1 })
+	list, _ := s.page("/api/annotations?from=now-1d")
+	s.stop()
+	if got := count(); got != want {
+		t.Errorf("told were %s, want %s", got, want)
+	}
+	for _, line := range []string{"critical :60 instead of :30", "critical none instead of :30", "critical :20 instead of :50"} {
+		if n := strings.Count(list, line); n != 1 {
+			t.Errorf("%q is noted %d times:\n%s", line, n, list)
+		}
 	}
 }
