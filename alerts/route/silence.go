@@ -8,12 +8,16 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/eventrecorder"
 	"github.com/prometheus/alertmanager/silence"
 	"github.com/prometheus/alertmanager/silence/silencepb"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"corbie/munin"
@@ -41,6 +45,80 @@ type Matcher struct {
 	Not   bool // the label must not match
 }
 
+// String is the matcher as people write it: "host=www1", "graph!~df.*".
+func (m Matcher) String() string {
+	sign := "="
+	switch {
+	case m.Regex && m.Not:
+		sign = "!~"
+	case m.Regex:
+		sign = "=~"
+	case m.Not:
+		sign = "!="
+	}
+	return m.Name + sign + m.Value
+}
+
+// ParseMatcher reads what Matcher.String writes.
+func ParseMatcher(text string) (Matcher, error) {
+	at := strings.IndexAny(text, "=!")
+	if at < 1 {
+		return Matcher{}, fmt.Errorf("%q: want LABEL=VALUE, LABEL!=VALUE, LABEL=~REGEX or LABEL!~REGEX", clean(text, 80))
+	}
+	m := Matcher{Name: text[:at]}
+	rest := text[at:]
+	switch {
+	case strings.HasPrefix(rest, "=~"):
+		m.Regex, m.Value = true, rest[2:]
+	case strings.HasPrefix(rest, "!~"):
+		m.Regex, m.Not, m.Value = true, true, rest[2:]
+	case strings.HasPrefix(rest, "!="):
+		m.Not, m.Value = true, rest[2:]
+	case rest[0] == '=':
+		m.Value = rest[1:]
+	default:
+		return Matcher{}, fmt.Errorf("%q: want LABEL=VALUE, LABEL!=VALUE, LABEL=~REGEX or LABEL!~REGEX", clean(text, 80))
+	}
+	return m, nil
+}
+
+// Words is what the silence matches: "graph=df, group=web, host=www1".
+func (s *Silence) Words() string {
+	words := make([]string, 0, len(s.Matchers))
+	for _, m := range s.Matchers {
+		if m.Value != "" || m.Not {
+			words = append(words, m.String())
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// Check says what is wrong with a silence; nil where it can begin.
+func (s *Silence) Check() error {
+	if s.CreatedBy == "" || s.Comment == "" || s.EndsAt.IsZero() {
+		return errors.New("silence: say who, why and until when")
+	}
+	something := false
+	for _, m := range s.Matchers {
+		if !model.LegacyValidation.IsValidLabelName(m.Name) {
+			return fmt.Errorf("%q is no name of a label", clean(m.Name, 80))
+		}
+		matches := func(text string) bool { return (text == m.Value) != m.Not }
+		if m.Regex {
+			re, err := regexp.Compile("^(?:" + m.Value + ")$")
+			if err != nil {
+				return fmt.Errorf("%s: %w", clean(m.String(), 80), err)
+			}
+			matches = func(text string) bool { return re.MatchString(text) != m.Not }
+		}
+		something = something || !matches("")
+	}
+	if !something {
+		return errors.New("it would silence everything: say at least one value that a problem must have")
+	}
+	return nil
+}
+
 func openSilences(dir string, registerer prometheus.Registerer, logger *slog.Logger) (*silence.Silences, error) {
 	file := filepath.Join(dir, "silences")
 	s, err := silence.New(silence.Options{
@@ -60,8 +138,8 @@ func openSilences(dir string, registerer prometheus.Registerer, logger *slog.Log
 
 // Silence begins a silence and returns its ID. It is on disk then, unless the disk does not take it.
 func (r *Router) Silence(ctx context.Context, s Silence) (string, error) {
-	if s.CreatedBy == "" || s.Comment == "" || s.EndsAt.IsZero() {
-		return "", errors.New("silence: say who, why and until when")
+	if err := s.Check(); err != nil {
+		return "", err
 	}
 	p := &silencepb.Silence{
 		Id: s.ID, EndsAt: timestamppb.New(s.EndsAt), CreatedBy: munin.CleanText(s.CreatedBy), Comment: munin.CleanText(s.Comment),
@@ -81,6 +159,25 @@ func (r *Router) Silence(ctx context.Context, s Silence) (string, error) {
 	return p.GetId(), nil
 }
 
+// SilenceOnce is Silence, unless the same one is there already: it may be told again after a crash.
+func (r *Router) SilenceOnce(ctx context.Context, s Silence) error {
+	all, err := r.Silences(ctx)
+	if err != nil || slices.ContainsFunc(all, s.same) {
+		return err
+	}
+	_, err = r.Silence(ctx, s)
+	return err
+}
+
+// StoredSilences lists the silences in a folder that are active or to come, also beside a master that runs.
+func StoredSilences(ctx context.Context, dir string) ([]Silence, error) {
+	s, err := openSilences(dir, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return listSilences(ctx, s)
+}
+
 func (m Matcher) kind() silencepb.Matcher_Type {
 	switch {
 	case m.Regex && m.Not:
@@ -95,7 +192,11 @@ func (m Matcher) kind() silencepb.Matcher_Type {
 
 // Silences lists the silences that are active or to come.
 func (r *Router) Silences(ctx context.Context) ([]Silence, error) {
-	found, _, err := r.silences.Query(ctx, silence.QState(silence.SilenceStateActive, silence.SilenceStatePending))
+	return listSilences(ctx, r.silences)
+}
+
+func listSilences(ctx context.Context, from *silence.Silences) ([]Silence, error) {
+	found, _, err := from.Query(ctx, silence.QState(silence.SilenceStateActive, silence.SilenceStatePending))
 	if err != nil {
 		return nil, fmt.Errorf("list silences: %w", err)
 	}

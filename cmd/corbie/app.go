@@ -68,6 +68,7 @@ type app struct {
 	acks      *ackBook
 	router    *route.Router
 	chronicle *chronicle
+	oldNames  *oldNames
 	evaluator *alerts.Evaluator
 	virtual   *virtual.Keeper
 	poller    *poll.Poller
@@ -153,6 +154,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 // watchLevels makes the evaluator, and the chronicle that stands between it and the router.
 func (a *app) watchLevels() (err error) {
 	a.chronicle = &chronicle{next: a.router, catalog: a.catalog, samples: a.samples, log: a.log, known: make(map[munin.HostID]*lately)}
+	a.oldNames = newOldNames(a)
 	a.evaluator, err = alerts.New(alerts.Options{
 		Values: a.samples, States: a.catalog, Graphs: a.catalog, Teller: a.chronicle, Logger: a.log,
 	})
@@ -251,6 +253,7 @@ func (a *app) picture(ctx context.Context, id munin.SeriesID) ([]byte, error) {
 // went well, what is configured is enough.
 func (a *app) observe(ctx context.Context, p *munin.Poll) {
 	a.chronicle.look(ctx, p)
+	a.oldNames.look(ctx, p)
 	known, _ := a.hosts.Load().(map[munin.HostID]munin.Host)
 	host, ok := known[p.Host]
 	var err error

@@ -160,7 +160,7 @@ func (a *app) editsWhileAway(ctx context.Context) {
 
 func (a *app) editsFailed(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
-		a.log.Error("cannot take over what was renamed or removed by hand; it is tried again", "err", err)
+		a.log.Error("cannot take over what was changed by hand; it is tried again", "err", err)
 	}
 }
 
@@ -182,8 +182,9 @@ func (a *app) takeEdits(ctx context.Context) (changed bool, err error) {
 			return false, err
 		}
 		a.log.Info("a change by hand was taken over", "change", string(e.Kind), "from", e.From.String(), "to", e.To.String())
+		changed = changed || e.Kind != catalog.EditAck && e.Kind != catalog.EditSilence && e.Kind != catalog.EditUnmute
 	}
-	return true, nil
+	return changed, nil
 }
 
 func (a *app) takeEdit(ctx context.Context, e catalog.Edit) error {
@@ -195,6 +196,13 @@ func (a *app) takeEdit(ctx context.Context, e catalog.Edit) error {
 		if e.From.Graph != "" || slices.ContainsFunc(a.conf.Hosts, is) {
 			return nil
 		}
+	case catalog.EditSilence:
+		return a.silence(ctx, e)
+	case catalog.EditUnmute:
+		if err := a.router.EndSilence(ctx, e.Detail); err != nil && !errors.Is(err, munin.ErrNotFound) {
+			return err
+		}
+		return nil
 	default:
 		return nil
 	}

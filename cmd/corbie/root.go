@@ -80,7 +80,7 @@ Start with "corbie serve"; look at a single node with "corbie poll HOST".`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("corbie {{.Version}}\n")
 	root.AddCommand(p.serveCommand(), p.checkCommand(), p.pollCommand(), p.hostsCommand(), p.graphsCommand(),
-		p.exportCommand(), p.problemsCommand(), p.annotateCommand(), p.reportCommand(),
+		p.exportCommand(), p.problemsCommand(), p.ackCommand(), p.silenceCommand(), p.annotateCommand(), p.reportCommand(),
 		p.renameCommand(), p.removeCommand(), p.backupCommand(), p.restoreCommand(), p.importCommand(), p.demoCommand(),
 		p.tokenCommand(), p.auditCommand())
 	return root

@@ -21,6 +21,9 @@ const (
 	EditUndo    EditKind = "undo" // of a rename: From is the name that was undone, To what it is called again
 	EditRemove  EditKind = "remove"
 	EditRestore EditKind = "restore"
+	EditAck     EditKind = "acknowledge" // or take that back; the acknowledgements are in their table
+	EditSilence EditKind = "silence"     // Detail says which
+	EditUnmute  EditKind = "end silence" // Detail is its ID
 )
 
 // Edit is a change that was made by hand, also while no master ran.
@@ -29,6 +32,7 @@ type Edit struct {
 	At       time.Time
 	Kind     EditKind
 	From, To munin.SeriesID
+	Detail   string
 }
 
 // OpenToEdit opens a catalogue for changes by hand, also while a master writes to it. It does not bring it up to date: one of another
@@ -68,8 +72,8 @@ func (c *Catalog) edit(ctx context.Context, fn func(tx *sql.Tx) error) error {
 }
 
 func journal(ctx context.Context, tx *sql.Tx, e Edit) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO edits (at, kind, from_host, from_graph, from_field, to_host, to_graph, to_field)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, nanos(e.At), e.Kind, e.From.Host, e.From.Graph, e.From.Field, e.To.Host, e.To.Graph, e.To.Field)
+	_, err := tx.ExecContext(ctx, `INSERT INTO edits (at, kind, from_host, from_graph, from_field, to_host, to_graph, to_field, detail)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, nanos(e.At), e.Kind, e.From.Host, e.From.Graph, e.From.Field, e.To.Host, e.To.Graph, e.To.Field, e.Detail)
 	return err
 }
 
@@ -77,11 +81,11 @@ func journal(ctx context.Context, tx *sql.Tx, e Edit) error {
 func (c *Catalog) Edits(ctx context.Context) ([]Edit, error) {
 	scan := func(rows *sql.Rows) (e Edit, err error) {
 		var at sql.NullInt64
-		err = rows.Scan(&e.ID, &at, &e.Kind, &e.From.Host, &e.From.Graph, &e.From.Field, &e.To.Host, &e.To.Graph, &e.To.Field)
+		err = rows.Scan(&e.ID, &at, &e.Kind, &e.From.Host, &e.From.Graph, &e.From.Field, &e.To.Host, &e.To.Graph, &e.To.Field, &e.Detail)
 		e.At = fromNanos(at)
 		return e, err
 	}
-	edits, err := collect(ctx, c.read, scan, `SELECT id, at, kind, from_host, from_graph, from_field, to_host, to_graph, to_field
+	edits, err := collect(ctx, c.read, scan, `SELECT id, at, kind, from_host, from_graph, from_field, to_host, to_graph, to_field, detail
 		FROM edits WHERE taken IS NULL ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("list changes by hand: %w", err)
@@ -97,6 +101,46 @@ func (c *Catalog) EditTaken(ctx context.Context, id int64, now time.Time) error 
 	})
 	if err != nil {
 		return fmt.Errorf("note that a change was taken over: %w", err)
+	}
+	return nil
+}
+
+// Leave writes down a change that the running master has to make, or the next one: its Detail says all that it needs.
+func (c *Catalog) Leave(ctx context.Context, e Edit) error {
+	if err := c.edit(ctx, func(tx *sql.Tx) error { return journal(ctx, tx, e) }); err != nil {
+		return fmt.Errorf("%s: %w", e.Kind, err)
+	}
+	return nil
+}
+
+// AcknowledgeByHand is Acknowledge for several problems, while a master runs, which takes it over.
+func (c *Catalog) AcknowledgeByHand(ctx context.Context, acks []munin.Ack, now time.Time) error {
+	err := c.edit(ctx, func(tx *sql.Tx) error {
+		for i := range acks {
+			if err := saveAck(ctx, tx, &acks[i]); err != nil {
+				return err
+			}
+		}
+		return journal(ctx, tx, Edit{At: now, Kind: EditAck})
+	})
+	if err != nil {
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	return nil
+}
+
+// UnacknowledgeByHand takes acknowledgements back, while a master runs, which takes it over.
+func (c *Catalog) UnacknowledgeByHand(ctx context.Context, ids []munin.SeriesID, now time.Time) error {
+	err := c.edit(ctx, func(tx *sql.Tx) error {
+		for _, id := range ids {
+			if _, err := tx.ExecContext(ctx, deleteAck, string(id.Host), id.Graph, id.Field); err != nil {
+				return err
+			}
+		}
+		return journal(ctx, tx, Edit{At: now, Kind: EditAck})
+	})
+	if err != nil {
+		return fmt.Errorf("take acknowledgements back: %w", err)
 	}
 	return nil
 }

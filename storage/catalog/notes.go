@@ -95,22 +95,26 @@ func (c *Catalog) RemoveAnnotation(ctx context.Context, id int64) error {
 
 // Acknowledge stores that somebody takes care of a problem, instead of what was stored for the same place before.
 func (c *Catalog) Acknowledge(ctx context.Context, a munin.Ack) error {
-	a.Tidy()
-	err := c.change(ctx, c.durable, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO acks (host, graph, field, since, level, at, until, author, comment)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			string(a.ID.Host), a.ID.Graph, a.ID.Field, nanos(a.Since), a.Level.String(), nanos(a.At), nanos(a.Until), a.By, a.Comment)
-		return err
-	})
+	err := c.change(ctx, c.durable, func(tx *sql.Tx) error { return saveAck(ctx, tx, &a) })
 	if err != nil {
 		return fmt.Errorf("acknowledge %s: %w", a.ID, err)
 	}
 	return nil
 }
 
+func saveAck(ctx context.Context, tx *sql.Tx, a *munin.Ack) error {
+	a.Tidy()
+	_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO acks (host, graph, field, since, level, at, until, author, comment)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		string(a.ID.Host), a.ID.Graph, a.ID.Field, nanos(a.Since), a.Level.String(), nanos(a.At), nanos(a.Until), a.By, a.Comment)
+	return err
+}
+
+const deleteAck = "DELETE FROM acks WHERE host = ? AND graph = ? AND field = ?"
+
 // Unacknowledge takes an acknowledgement back; the error wraps munin.ErrNotFound where there is none.
 func (c *Catalog) Unacknowledge(ctx context.Context, id munin.SeriesID) error {
-	return c.removeOne(ctx, "acknowledgement of "+id.String(), "DELETE FROM acks WHERE host = ? AND graph = ? AND field = ?",
+	return c.removeOne(ctx, "acknowledgement of "+id.String(), deleteAck,
 		string(id.Host), id.Graph, id.Field)
 }
 

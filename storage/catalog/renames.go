@@ -68,6 +68,16 @@ func (c *Catalog) Rename(ctx context.Context, from, to munin.SeriesID, now time.
 	return nil
 }
 
+// FieldRenames says how often a field was renamed, and how often any field of its host; what was undone since counts, too.
+func (c *Catalog) FieldRenames(ctx context.Context, field munin.SeriesID) (own, all int, err error) {
+	err = c.read.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE from_graph = ? AND from_field = ?), count(*)
+		FROM renames WHERE from_host = ? AND from_field <> ''`, field.Graph, field.Field, field.Host).Scan(&own, &all)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look for renames of %s: %w", field, err)
+	}
+	return own, all, nil
+}
+
 // mayRename says what speaks against a rename.
 func (c *Catalog) mayRename(ctx context.Context, from, to munin.SeriesID) error {
 	known := c.Renames()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"corbie/munin"
 	"corbie/storage/disk"
 )
 
@@ -47,6 +48,28 @@ func loadStates(path string, log *slog.Logger) (map[string]*state, error) {
 		s.restored, s.value = true, math.NaN()
 	}
 	return file.Alerts, nil
+}
+
+// Open reads from the file of a master, which may run, which alerts are firing: the problems of rules in the form of all others. Their values are
+// not known.
+func Open(path string) ([]munin.AlertState, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	file := stored{}
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the alerts of rules in %s: %w", path, err)
+	}
+	for _, s := range file.Alerts {
+		if s != nil {
+			s.value = math.NaN()
+		}
+	}
+	return openStates(file.Alerts), nil
 }
 
 // saveStates replaces the file; when it returns nil, a crash keeps the new one.

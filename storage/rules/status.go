@@ -170,9 +170,13 @@ func (r *rule) status(alerts []alertJSON) ruleJSON {
 func (m *Manager) States() []munin.AlertState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return openStates(m.states)
+}
+
+func openStates(states map[string]*state) []munin.AlertState {
 	var out []munin.AlertState
-	for _, s := range m.states {
-		if s.firing() {
+	for _, s := range states {
+		if s != nil && s.firing() {
 			out = append(out, s.alert().State())
 		}
 	}
