@@ -7,21 +7,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"corbie/internal/testenv"
 )
 
 // TestAProblemIsSilencedAndAcknowledgedAtAShell does what somebody does by ssh at night.
 func TestAProblemIsSilencedAndAcknowledgedAtAShell(t *testing.T) {
-	plugins, told := publicDir(t), filepath.Join(t.TempDir(), "told")
+	t.Parallel()
+	plugins, told := testenv.PublicDir(t), filepath.Join(t.TempDir(), "told")
 	degrees := filepath.Join(plugins, "degrees.txt")
 	set := func(value string) {
 		t.Helper()
-		writeFile(t, degrees+".new", value, 0o644)
+		testenv.WriteFile(t, degrees+".new", value, 0o644)
 		if err := os.Rename(degrees+".new", degrees); err != nil {
 			t.Fatal(err)
 		}
 	}
 	set("10")
-	writeFile(t, filepath.Join(plugins, "room"), `#!/bin/sh
+	testenv.WriteFile(t, filepath.Join(plugins, "room"), `#!/bin/sh
 [ "$1" = config ] && { echo graph_title Room; echo temp.label temp; echo temp.critical 30; } || echo temp.value $(cat `+degrees+`)
 `, 0o755)
 	address := startNode(t, plugins)
@@ -35,7 +38,7 @@ func TestAProblemIsSilencedAndAcknowledgedAtAShell(t *testing.T) {
 		}
 		return strings.Count(string(text), `{"status":"`+status+`","labels"`)
 	}
-	eventually(t, "a graph is there", func() bool { return strings.Contains(s.corbie("graphs", "g;web1"), "room") })
+	testenv.Eventually(t, "a graph is there", func() bool { return strings.Contains(s.corbie("graphs", "g;web1"), "room") })
 
 	for text, args := range map[string][]string{
 		`say how long`:                {"silence", "g;web1", "-m", "x"},
@@ -75,19 +78,19 @@ func TestAProblemIsSilencedAndAcknowledgedAtAShell(t *testing.T) {
 		t.Fatalf("silences are %+v, %v", silences, err)
 	}
 	set("42")
-	eventually(t, "the problem is there", func() bool { return !s.problem("g;web1:room.temp").IsZero() })
+	testenv.Eventually(t, "the problem is there", func() bool { return !s.problem("g;web1:room.temp").IsZero() })
 	before := len(s.values("g;web1", "room"))
-	eventually(t, "some polls went by", func() bool { return len(s.values("g;web1", "room")) > before+3 })
+	testenv.Eventually(t, "some polls went by", func() bool { return len(s.values("g;web1", "room")) > before+3 })
 	if n := notices("firing"); n != 0 {
 		t.Errorf("a silenced problem was told %d times", n)
 	}
 	s.corbie("silence", "--end", silences[0].ID[:8])
-	eventually(t, "it is told once the silence is over", func() bool { return notices("firing") == 1 })
+	testenv.Eventually(t, "it is told once the silence is over", func() bool { return notices("firing") == 1 })
 
 	if out := s.corbie("ack", "web1", "-m", "ordered", "--by", "bob", "--for", "2h"); !strings.Contains(out, "g;web1:room.temp: acknowledged until") {
 		t.Errorf("ack says %q", out)
 	}
-	eventually(t, "the pages say who takes care", func() bool {
+	testenv.Eventually(t, "the pages say who takes care", func() bool {
 		page, _ := s.page("/problems")
 		return strings.Contains(page, "Somebody takes care of every problem") && strings.Contains(page, "bob") && strings.Contains(page, "ordered")
 	})
@@ -116,7 +119,7 @@ func TestAProblemIsSilencedAndAcknowledgedAtAShell(t *testing.T) {
 		t.Error("what was acknowledged without a master is not")
 	}
 	set("5")
-	eventually(t, "a problem that was told is told to be over, silenced or not", func() bool { return notices("resolved") == 1 })
+	testenv.Eventually(t, "a problem that was told is told to be over, silenced or not", func() bool { return notices("resolved") == 1 })
 	if n := notices("firing"); n != 1 {
 		t.Errorf("told %d times", n)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"corbie/alerts"
+	"corbie/internal/testenv"
 	"corbie/master/config"
 	"corbie/munin"
 )
@@ -176,9 +177,10 @@ func TestAnnotateTellsTheRunningMaster(t *testing.T) {
 // TestLevelsThatChangedWhileTheMasterWasAwayAreNotedAndEndTheirProblems changes the configuration between two runs: what was a problem by the
 // old levels is over, with one recovery, and what is one by the new levels begins, with one notice.
 func TestLevelsThatChangedWhileTheMasterWasAwayAreNotedAndEndTheirProblems(t *testing.T) {
-	plugins := publicDir(t)
+	t.Parallel()
+	plugins := testenv.PublicDir(t)
 	for _, name := range []string{"room", "hall", "attic"} {
-		writeFile(t, filepath.Join(plugins, name), `#!/bin/sh
+		testenv.WriteFile(t, filepath.Join(plugins, name), `#!/bin/sh
 [ "$1" = config ] && { echo graph_title Temperature; echo temp.label temp; echo temp.critical 30; } || echo temp.value 42
 `, 0o755)
 	}
@@ -188,12 +190,12 @@ func TestLevelsThatChangedWhileTheMasterWasAwayAreNotedAndEndTheirProblems(t *te
 			"receivers: [{name: me, command: [/usr/bin/tee, -a, " + told + "]}]\nlevels:\n" + levels
 	}
 	s := newSite(t, conf("  - {match: attic.temp, critical: 50}\n"))
-	eventually(t, "two problems are told", func() bool {
+	testenv.Eventually(t, "two problems are told", func() bool {
 		text, err := os.ReadFile(told)
 		return err == nil && strings.Count(string(text), `"status":"firing"`) >= 2*2 // of a message, and of its alert
 	})
 	s.stop()
-	writeFile(t, s.conf, conf("  - {match: room.temp, critical: 60}\n  - {match: hall.temp, critical: none}\n  - {match: attic.temp, critical: 20}\n"), 0o644)
+	testenv.WriteFile(t, s.conf, conf("  - {match: room.temp, critical: 60}\n  - {match: hall.temp, critical: none}\n  - {match: attic.temp, critical: 20}\n"), 0o644)
 	s.master = startMaster(t, s.dir, s.conf)
 	count := func() string {
 		text, err := os.ReadFile(told)
@@ -210,10 +212,10 @@ func TestLevelsThatChangedWhileTheMasterWasAwayAreNotedAndEndTheirProblems(t *te
 		return strings.Join(out, ", ")
 	}
 	const want = "room firing 1, room resolved 1, hall firing 1, hall resolved 1, attic firing 1, attic resolved 0"
-	eventually(t, "the old problems are over and the new one is told", func() bool { return count() == want })
+	testenv.Eventually(t, "the old problems are over and the new one is told", func() bool { return count() == want })
 	s.restart() // nothing is told or noted again
 	before := len(s.values("web1", "attic"))
-	eventually(t, "the host was polled again", func() bool { return len(s.values("web1", "attic")) > before+1 })
+	testenv.Eventually(t, "the host was polled again", func() bool { return len(s.values("web1", "attic")) > before+1 })
 	list, _ := s.page("/api/annotations?from=now-1d")
 	s.stop()
 	if got := count(); got != want {

@@ -294,22 +294,23 @@ func TestWhatCannotBeRenamedIsExplained(t *testing.T) {
 
 // TestAFieldGoesOnWithTheHistoryOfItsOldname lets a plugin call a field differently, and say so.
 func TestAFieldGoesOnWithTheHistoryOfItsOldname(t *testing.T) {
-	plugins := publicDir(t)
+	t.Parallel()
+	plugins := testenv.PublicDir(t)
 	plugin := func(config, values string) {
 		t.Helper()
 		path := filepath.Join(plugins, "room")
-		writeFile(t, path+".new", "#!/bin/sh\n[ \"$1\" = config ] && { printf 'graph_title Room\n"+config+"'; exit; }\nprintf '"+values+"'\n", 0o755)
+		testenv.WriteFile(t, path+".new", "#!/bin/sh\n[ \"$1\" = config ] && { printf 'graph_title Room\n"+config+"'; exit; }\nprintf '"+values+"'\n", 0o755)
 		if err := os.Rename(path+".new", path); err != nil {
 			t.Fatal(err)
 		}
 	}
 	plugin(`a.label a\na.critical 30\n`, `a.value 42\n`)
 	s := newSite(t, "interval: 1s\nhosts: {web1: {address: '"+startNode(t, plugins)+"', use_node_name: yes}}\n")
-	eventually(t, "a problem and values are there", func() bool { return !s.problem("web1:room.a").IsZero() && len(s.values("web1", "room")) > 2 })
+	testenv.Eventually(t, "a problem and values are there", func() bool { return !s.problem("web1:room.a").IsZero() && len(s.values("web1", "room")) > 2 })
 	began, first := s.problem("web1:room.a"), s.values("web1", "room")[0]
 	plugin(`b.label b\nb.oldname a\nb.critical 30\nc.label c\nc.oldname a\nd.label d\nd.oldname nosuch\n`, `b.value 43\nc.value 1\nd.value 2\n`)
-	s.master.waitFor(t, "its history goes on")
-	eventually(t, "the problem goes on", func() bool { return s.problem("web1:room.b").Equal(began) && s.problem("web1:room.a").IsZero() })
+	s.master.WaitFor(t, "its history goes on")
+	testenv.Eventually(t, "the problem goes on", func() bool { return s.problem("web1:room.b").Equal(began) && s.problem("web1:room.a").IsZero() })
 	if rows := s.values("web1", "room"); rows[0][0] != first[0] || rows[0][len(rows[0])-2] != "b" {
 		t.Errorf("it begins with %v, did with %v", rows[0], first)
 	}
@@ -320,7 +321,7 @@ func TestAFieldGoesOnWithTheHistoryOfItsOldname(t *testing.T) {
 	s.corbie("rename", "--undo", "web1/room.a")
 	s.restart() // what was undone stays so
 	before := len(s.values("web1", "room"))
-	eventually(t, "it was polled again", func() bool { return len(s.values("web1", "room")) > before+6 })
+	testenv.Eventually(t, "it was polled again", func() bool { return len(s.values("web1", "room")) > before+6 })
 	if list := s.corbie("rename", "--list"); !strings.Contains(list, "nothing was renamed") {
 		t.Errorf("renamed are\n%s", list)
 	}
