@@ -260,7 +260,7 @@ func TestJSONHasStepColumnsAndFields(t *testing.T) {
 func TestTheCapacityReportIsATable(t *testing.T) {
 	f := uitest.New(time.Now())
 	d := open(t, newServer(t, f), "/capacity", http.StatusOK)
-	d.has("tr.critical", "■ filling files.example.com /srv")
+	d.has("tr.critical", "■ filling files.example.com › /srv")
 	d.has("tr.warning", "34 %")
 	d.has(".waiting tr", "9 days of values; a forecast from 3 December on")
 	f.Capacity = nil
@@ -277,7 +277,7 @@ func TestTheCapacityReportOfALargeFleetShowsWhatMatters(t *testing.T) {
 	}
 	s := newServer(t, f)
 	d := open(t, s, "/capacity", http.StatusOK)
-	d.has("tr.critical", "■ filling files.example.com /srv")
+	d.has("tr.critical", "■ filling files.example.com › /srv")
 	d.has(".note", "more do not fill up in that time")
 	if n := visit(t, s, "/capacity").Body.Len(); n > 400_000 {
 		t.Errorf("the page has %d bytes", n)

@@ -143,7 +143,7 @@ func percent(share float64) string {
 	switch {
 	case math.IsNaN(share):
 		return "unknown"
-	case share > 0 && share < 0.01:
+	case share < 0.01: // None of the simulated futures is not the same as never.
 		return "< 1 %"
 	case share > 0.99 && share < 1:
 		return "> 99 %"
