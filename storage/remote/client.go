@@ -101,6 +101,7 @@ type statusError struct {
 	status int
 	text   string
 	after  time.Duration // what the engine asks to wait; 0: it does not say
+	counts bool          // it says how many samples it has written, as receivers of remote write 2.0 do
 }
 
 func (e *statusError) Error() string {
@@ -131,7 +132,7 @@ func (c *client) post(ctx context.Context, address string, header http.Header, b
 
 // get asks for a path below the read address.
 func (c *client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.target.Read+path+"?"+query.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.target.Read+path+"?"+c.whole(query).Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -167,14 +168,39 @@ func (c *client) do(req *http.Request) (*http.Response, error) {
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxExcerpt))
 	e := &statusError{status: resp.StatusCode, text: munin.CleanText(strings.TrimSpace(strings.ToValidUTF8(string(text), "?")))}
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 && seconds <= 3600 {
-		e.after = time.Duration(seconds) * time.Second
-	}
+	e.after, e.counts = retryAfter(resp.Header.Get("Retry-After"), time.Now()), resp.Header.Get(writtenHeader) != ""
 	return nil, e
+}
+
+// longestRetryAfter bounds what is believed of an engine that asks to wait.
+const longestRetryAfter = time.Hour
+
+// retryAfter reads the header of that name: seconds, or a date. Zero is no wait, or one that nobody means.
+func retryAfter(text string, now time.Time) time.Duration {
+	wait := time.Duration(0)
+	if seconds, err := strconv.Atoi(text); err == nil && seconds <= int(longestRetryAfter/time.Second) {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = at.Sub(now)
+	}
+	if wait < 0 || wait > longestRetryAfter {
+		return 0
+	}
+	return wait
+}
+
+// whole asks Thanos for all or nothing: by default it answers with what it could reach, and with averages where it has them.
+func (c *client) whole(form url.Values) url.Values {
+	if c.target.Engine == Thanos {
+		form.Set("partial_response", "false")
+		form.Set("max_source_resolution", "0s")
+	}
+	return form
 }
 
 // ask sends a form to a path below the read address.
 func (c *client) ask(ctx context.Context, path string, form url.Values) (io.ReadCloser, error) {
+	form = c.whole(form)
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	resp, err := c.post(ctx, c.target.Read+path, header, []byte(form.Encode())) //nolint:bodyclose // the caller closes it
 	if err != nil {

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"io"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -29,3 +30,9 @@ func ComputedLabels(l labels.Labels) labels.Labels { return labelsOf(computedID(
 func QueuedLabels(field string) labels.Labels {
 	return labelsOf(munin.SeriesID{Host: computedHost, Field: field})
 }
+
+// RetryAfter reads a header.
+func RetryAfter(text string, now time.Time) time.Duration { return retryAfter(text, now) }
+
+// Version is that of remote write in which the engine is spoken to now.
+func (s *Store) Version() int { return s.writer.protocol() }

@@ -182,8 +182,14 @@ func (w *writer) request2(ctx context.Context, rows []row) (took bool, err error
 	var status *statusError
 	switch {
 	case errors.As(err, &status):
+		if status.status == http.StatusUnsupportedMediaType {
+			return false, err // also after a downgrade
+		}
+		if status.counts {
+			w.settle(2)
+		}
 		// An engine that knew 2.0 a moment ago means what it says.
-		return w.protocol() == 2 || status.status/100 != 4 || !status.final() && status.status != http.StatusUnsupportedMediaType, err
+		return w.protocol() == 2 || !status.final(), err
 	case err != nil:
 		return true, err
 	}
