@@ -25,7 +25,6 @@ puts it into the lists again, and so does configuring it.`,
 		Example: `  corbie remove web1
   corbie remove --undo web1
   corbie remove --list`,
-		ValidArgsFunction: p.completeHosts(1),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if undo && list {
 				return usageError{errors.New("corbie remove: --undo and --list do not go together")}

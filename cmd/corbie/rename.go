@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +58,6 @@ they opened.`,
   corbie rename db1/df._dev_sda1 db1/df._dev_vda1
   corbie rename --undo www1
   corbie rename --list`,
-		ValidArgsFunction: p.completeHosts(2),
 		Args: func(cmd *cobra.Command, args []string) error {
 			want := 2
 			switch {
@@ -396,29 +394,4 @@ func quoted(word string) string {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word
-}
-
-// completeHosts offers the hosts that are known, for up to so many arguments.
-func (p *program) completeHosts(most int) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		r, err := p.openCatalog()
-		if err != nil || len(args) >= most {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		defer r.close()
-		hosts, err := r.catalog.Hosts(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var names []cobra.Completion
-		for _, h := range hosts {
-			for _, name := range []string{h.ID.Name(), string(h.ID)} {
-				if strings.HasPrefix(name, word) && !slices.Contains(names, name) {
-					names = append(names, name)
-				}
-			}
-		}
-		slices.SortFunc(names, cmp.Compare[cobra.Completion])
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
 }

@@ -83,6 +83,7 @@ Start with "corbie serve"; look at a single node with "corbie poll HOST".`,
 		p.exportCommand(), p.problemsCommand(), p.ackCommand(), p.silenceCommand(), p.annotateCommand(), p.reportCommand(),
 		p.renameCommand(), p.removeCommand(), p.backupCommand(), p.restoreCommand(), p.importCommand(), p.demoCommand(),
 		p.tokenCommand(), p.auditCommand())
+	p.complete(root)
 	return root
 }
 
