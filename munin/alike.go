@@ -31,7 +31,7 @@ func Alike(name string, known []string) []string {
 		case strings.Contains(candidate, wanted):
 			found = append(found, proposal{k, holds})
 		default:
-			if d := lettersApart(wanted, candidate, most); d <= most {
+			if d := EditDistance(wanted, candidate, most); d <= most {
 				found = append(found, proposal{k, holds + d})
 			}
 		}
@@ -46,8 +46,9 @@ func Alike(name string, known []string) []string {
 	return out
 }
 
-// lettersApart counts the letters to insert, remove or change to make b of a, two that changed places being one; or says more than most.
-func lettersApart(a, b string, most int) int {
+// EditDistance counts the bytes to insert, remove or change to make b of a, two neighbours that changed places being one. Where there are more
+// than most, it is most + 1.
+func EditDistance(a, b string, most int) int {
 	if d := len(a) - len(b); d > most || -d > most {
 		return most + 1
 	}
@@ -74,5 +75,5 @@ func lettersApart(a, b string, most int) int {
 		}
 		before, last, row = last, row, before
 	}
-	return last[len(b)]
+	return min(last[len(b)], most+1)
 }

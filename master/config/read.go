@@ -296,7 +296,7 @@ func nearest[V any](key string, keys map[string]V) string {
 	slices.Sort(names)
 	best, distance := "", 1000
 	for _, name := range names {
-		if d := editDistance(strings.ToLower(short(key)), name); d < distance {
+		if d := munin.EditDistance(strings.ToLower(short(key)), name, distance-1); d < distance {
 			best, distance = name, d
 		}
 	}
@@ -304,31 +304,6 @@ func nearest[V any](key string, keys map[string]V) string {
 		return fmt.Sprintf(": did you mean %q?", best)
 	}
 	return "; the keys here are " + strings.Join(names, ", ")
-}
-
-// editDistance counts inserted, removed, changed and swapped letters.
-func editDistance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }
 
 // text is a scalar's text. YAML's ideas about numbers, dates and "yes" do not matter: it is taken as written.

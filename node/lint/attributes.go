@@ -3,6 +3,8 @@ package lint
 import (
 	"slices"
 	"strings"
+
+	"corbie/munin"
 )
 
 // Attributes are the words that may begin a line about a graph, and those that may stand after the dot in one about a field.
@@ -58,9 +60,13 @@ func nearest(word string, known []string) string {
 	if meant := misnomers()[lower]; slices.Contains(known, meant) {
 		return meant
 	}
+	const longest = 64 // bytes of a word that may be one of those that are known
+	if len(word) > longest {
+		return ""
+	}
 	best, distance := "", len(word)/3+1
 	for _, candidate := range known {
-		if d := editDistance(lower, candidate, distance); d < distance || d == distance && best == "" {
+		if d := munin.EditDistance(lower, candidate, distance); d < distance || d == distance && best == "" {
 			best, distance = candidate, d
 		}
 	}
@@ -68,30 +74,4 @@ func nearest(word string, known []string) string {
 		return ""
 	}
 	return best
-}
-
-// editDistance counts the letters to insert, delete, replace or swap with their neighbour, as far as most.
-func editDistance(a, b string, most int) int {
-	if len(a) > 64 || len(a)-len(b) > most || len(b)-len(a) > most {
-		return most + 1
-	}
-	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
 }
