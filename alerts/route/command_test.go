@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"corbie/alerts/route"
+	"corbie/munin"
 )
 
 // waitFor polls for the condition with a deadline: a command has no channel.
@@ -41,7 +42,7 @@ cat >"$OUT/tmp" && mv "$OUT/tmp" "$OUT/body.$CORBIE_STATUS"
 echo "said something to $CORBIE_HOST"
 `)
 	r := start(t, t.TempDir(), route.Receiver{Name: "cmd", Command: &route.Command{
-		Argv: []string{path, "--to=a b", "$(touch " + out + "/pwned)"}, Env: map[string]route.Secret{"OUT": route.Secret(out), "SECRET": "hunter2"},
+		Argv: []string{path, "--to=a b", "$(touch " + out + "/pwned)"}, Env: map[string]munin.Secret{"OUT": munin.Secret(out), "SECRET": "hunter2"},
 	}})
 	hostile := "--help '\"`; touch " + out + "/pwned; $(touch " + out + "/pwned)\n\nEND\x00 |&<>"
 	x := newThing("-rf;--version", "df", "root")
@@ -83,7 +84,7 @@ echo x >>"$OUT/count"
 if [ "$(wc -l <"$OUT/count")" -lt 3 ]; then echo "the modem is busy" >&2; exit 3; fi
 touch "$OUT/done"
 `)
-	r := start(t, t.TempDir(), route.Receiver{Name: "cmd", Command: &route.Command{Argv: []string{path}, Env: map[string]route.Secret{"OUT": route.Secret(out)}}})
+	r := start(t, t.TempDir(), route.Receiver{Name: "cmd", Command: &route.Command{Argv: []string{path}, Env: map[string]munin.Secret{"OUT": munin.Secret(out)}}})
 	r.tell(newThing("www1", "df", "root").is(99))
 	waitFor(t, "the third attempt", func() bool {
 		_, err := os.Stat(filepath.Join(out, "done"))
@@ -108,7 +109,7 @@ echo $! >"$OUT/child.tmp" && mv "$OUT/child.tmp" "$OUT/child"
 sleep 1000
 `)
 	r := start(t, t.TempDir(), route.Receiver{Name: "cmd", Command: &route.Command{
-		Argv: []string{path}, Timeout: 200 * time.Millisecond, Env: map[string]route.Secret{"OUT": route.Secret(out)},
+		Argv: []string{path}, Timeout: 200 * time.Millisecond, Env: map[string]munin.Secret{"OUT": munin.Secret(out)},
 	}})
 	r.tell(newThing("www1", "df", "root").is(99))
 	child := filepath.Join(out, "child")

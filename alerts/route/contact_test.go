@@ -18,7 +18,7 @@ cat >"$OUT/tmp" && mv "$OUT/tmp" "$OUT/text.$CORBIE_STATUS"
 `)
 	r := start(t, t.TempDir(), route.Receiver{Name: "c", Command: &route.Command{
 		Argv:     []string{path, "-s", "Munin ${var:worst}: ${var:group}::${var:host}::${var:plugin}", "${var:graph_title}", "${var:nothing}"},
-		Template: true, Env: map[string]route.Secret{"OUT": route.Secret(out)},
+		Template: true, Env: map[string]munin.Secret{"OUT": munin.Secret(out)},
 	}})
 	x := newThing("web;eu;www1", "df", "root")
 	x.about.Title, x.about.Label, x.about.ExtInfo = "--exec $(id)", "/ `id`", "see the wiki"
@@ -46,7 +46,7 @@ func TestAContactReadsItsOwnText(t *testing.T) {
 	out := t.TempDir()
 	path := script(t, `cat >"$OUT/tmp" && mv "$OUT/tmp" "$OUT/text"`)
 	r := start(t, t.TempDir(), route.Receiver{Name: "c", Command: &route.Command{
-		Argv: []string{path}, Template: true, Env: map[string]route.Secret{"OUT": route.Secret(out)},
+		Argv: []string{path}, Template: true, Env: map[string]munin.Secret{"OUT": munin.Secret(out)},
 		Text: "${var:host} ${var:worstid}/${var:numcfields}: ${loop<;>:fields ${var:label} ${var:crange} ${var:host}}",
 	}})
 	r.tell(newThing("a", "df", "root").is(99))

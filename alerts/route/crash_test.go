@@ -12,6 +12,7 @@ import (
 
 	"corbie/alerts"
 	"corbie/alerts/route"
+	"corbie/munin"
 )
 
 const childVariable = "CORBIE_TEST_ROUTER"
@@ -34,7 +35,7 @@ func childMain() bool {
 	}
 	r, err := route.New(route.Options{
 		Dir: orders.Dir, Wait: 20 * time.Millisecond, Interval: 60 * time.Millisecond,
-		Receivers: []route.Receiver{{Name: "hook", Webhook: &route.Webhook{URL: route.Secret(orders.URL)}}},
+		Receivers: []route.Receiver{{Name: "hook", Webhook: &route.Webhook{URL: munin.Secret(orders.URL)}}},
 	})
 	if err == nil {
 		err = r.Tell(context.Background(), orders.Notices)

@@ -3,7 +3,6 @@ package route
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/mail"
 	"net/url"
 	"slices"
@@ -12,26 +11,6 @@ import (
 
 	"corbie/munin"
 )
-
-// Secret is a text that is never shown: it prints, logs and marshals as "<secret>".
-type Secret string
-
-// String hides the text.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "<secret>"
-}
-
-// GoString hides the text from %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText hides the text from JSON and YAML.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue hides the text from logs.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // The words of Receiver.On besides the names of the levels.
 const onRecovery = "recovery"
@@ -62,7 +41,7 @@ type Email struct {
 	TLS                string
 	InsecureSkipVerify bool   // accept any certificate
 	Username           string // empty: no authentication
-	Password           Secret
+	Password           munin.Secret
 	Hello              string        // name said in EHLO; empty: the machine's
 	Pictures           bool          // whether mails show the graphs, where Options.Picture can draw them
 	Timeout            time.Duration // of one attempt; 0: 30 s
@@ -70,10 +49,10 @@ type Email struct {
 
 // Webhook posts Alertmanager's webhook JSON, version 4.
 type Webhook struct {
-	URL                Secret // http or https
+	URL                munin.Secret // http or https
 	Username           string
-	Password           Secret
-	Token              Secret        // sent as Authorization: Bearer
+	Password           munin.Secret
+	Token              munin.Secret  // sent as Authorization: Bearer
 	InsecureSkipVerify bool          // accept any certificate
 	Timeout            time.Duration // of one attempt; 0: 30 s
 }
@@ -82,7 +61,7 @@ type Webhook struct {
 // in CORBIE_… variables.
 type Command struct {
 	Argv    []string // the program's absolute path and its arguments, taken as they are
-	Env     map[string]Secret
+	Env     map[string]munin.Secret
 	Timeout time.Duration // 0: 30 s
 	// Template makes the arguments templates in the language of munin.Message, as Munin's contacts are, and lets the program
 	// read Text instead of JSON; an empty Text means Munin's usual one.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"corbie/alerts/route"
+	"corbie/munin"
 )
 
 const password = "correct-horse-battery"
@@ -23,9 +24,9 @@ func TestSecretsAreNeverShown(t *testing.T) {
 			To: []string{"ops@example.com"}, From: "c@example.com", Host: "127.0.0.1", Port: smtp.port(), TLS: "mandatory",
 			InsecureSkipVerify: true, Username: "corbie", Password: password,
 		}},
-		{Name: "token", Webhook: &route.Webhook{URL: route.Secret(web.URL + "/" + password), Token: password}},
-		{Name: "basic", Webhook: &route.Webhook{URL: route.Secret(gone.URL + "/" + password), Username: "corbie", Password: password}},
-		{Name: "cmd", Command: &route.Command{Argv: []string{"/does/not/exist"}, Env: map[string]route.Secret{"TOKEN": password}}},
+		{Name: "token", Webhook: &route.Webhook{URL: munin.Secret(web.URL + "/" + password), Token: password}},
+		{Name: "basic", Webhook: &route.Webhook{URL: munin.Secret(gone.URL + "/" + password), Username: "corbie", Password: password}},
+		{Name: "cmd", Command: &route.Command{Argv: []string{"/does/not/exist"}, Env: map[string]munin.Secret{"TOKEN": password}}},
 	}
 	r := start(t, t.TempDir(), receivers...)
 	r.tell(newThing("www1", "df", "root").is(99))
@@ -45,7 +46,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		t.Errorf("it shows the password: %v, %s", err, text)
 	}
 	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "password", route.Secret(password))
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "password", munin.Secret(password))
 	if strings.Contains(log.String(), password) {
 		t.Error("it logs the password")
 	}

@@ -263,5 +263,5 @@ func subject(t *testing.T, m received) string {
 }
 
 func webhookTo(h *hooks) route.Receiver {
-	return route.Receiver{Name: "hook", Webhook: &route.Webhook{URL: route.Secret(h.URL)}}
+	return route.Receiver{Name: "hook", Webhook: &route.Webhook{URL: munin.Secret(h.URL)}}
 }

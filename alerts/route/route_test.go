@@ -18,7 +18,7 @@ func TestAProblemAndItsRecoveryReachEveryReceiverOnce(t *testing.T) {
 	ops := route.Receiver{
 		Name:    "ops",
 		Email:   &route.Email{To: []string{"Ops <ops@example.com>"}, From: "corbie@example.com", Host: "127.0.0.1", Port: smtp.port()},
-		Webhook: &route.Webhook{URL: route.Secret(web.URL)},
+		Webhook: &route.Webhook{URL: munin.Secret(web.URL)},
 	}
 	r := start(t, t.TempDir(), ops)
 	root := newThing("web;eu;www1", "df", "root")
@@ -156,9 +156,9 @@ func TestAProblemThatIsOverBeforeItIsToldIsNotTold(t *testing.T) {
 func TestReceiversHearWhatTheyWant(t *testing.T) {
 	all, urgent, silent := newHooks(t), newHooks(t), newHooks(t)
 	r := start(t, t.TempDir(),
-		route.Receiver{Name: "all", Webhook: &route.Webhook{URL: route.Secret(all.URL)}},
-		route.Receiver{Name: "urgent", On: []string{"critical", "recovery"}, Webhook: &route.Webhook{URL: route.Secret(urgent.URL)}},
-		route.Receiver{Name: "noend", On: []string{"critical"}, Webhook: &route.Webhook{URL: route.Secret(silent.URL)}})
+		route.Receiver{Name: "all", Webhook: &route.Webhook{URL: munin.Secret(all.URL)}},
+		route.Receiver{Name: "urgent", On: []string{"critical", "recovery"}, Webhook: &route.Webhook{URL: munin.Secret(urgent.URL)}},
+		route.Receiver{Name: "noend", On: []string{"critical"}, Webhook: &route.Webhook{URL: munin.Secret(silent.URL)}})
 	root, home := newThing("www1", "df", "root"), newThing("www2", "df", "home")
 	r.tell(home.is(85))
 	all.expect(t, "firing", "firing www2:df.home warning")
@@ -227,8 +227,8 @@ func TestAReceiverThatFailsDelaysNoOther(t *testing.T) {
 	sick.refuse = []int{500, 503}
 	smtp := newSMTP(t, func(s *smtpServer) { s.refuse, s.hangup = []string{"451 try again later"}, true })
 	r := start(t, t.TempDir(), webhookTo(web),
-		route.Receiver{Name: "sick", Webhook: &route.Webhook{URL: route.Secret(sick.URL)}},
-		route.Receiver{Name: "gone", Webhook: &route.Webhook{URL: route.Secret(gone.URL)}},
+		route.Receiver{Name: "sick", Webhook: &route.Webhook{URL: munin.Secret(sick.URL)}},
+		route.Receiver{Name: "gone", Webhook: &route.Webhook{URL: munin.Secret(gone.URL)}},
 		route.Receiver{Name: "mail", Email: &route.Email{To: []string{"ops@example.com"}, From: "corbie@example.com", Host: "127.0.0.1", Port: smtp.port()}})
 	root := newThing("www1", "df", "root")
 	r.tell(root.is(99))
@@ -252,7 +252,7 @@ func TestReloadChangesReceivers(t *testing.T) {
 	if err := r.Reload([]route.Receiver{{Name: "bad"}}); err == nil {
 		t.Error("a receiver without a way was taken")
 	}
-	err := r.Reload([]route.Receiver{webhookTo(web), {Name: "more", Webhook: &route.Webhook{URL: route.Secret(more.URL)}}})
+	err := r.Reload([]route.Receiver{webhookTo(web), {Name: "more", Webhook: &route.Webhook{URL: munin.Secret(more.URL)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

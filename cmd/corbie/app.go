@@ -408,12 +408,12 @@ func (a *app) receivers(conf *config.Config) []route.Receiver {
 		if e := r.Email; e != nil {
 			out.Email = &route.Email{
 				To: e.To, From: e.From, Host: e.Host, Port: e.Port, TLS: e.TLS, InsecureSkipVerify: e.InsecureSkipVerify,
-				Username: e.Username, Password: route.Secret(e.Password), Hello: e.Hello, Pictures: e.Pictures, Timeout: r.Timeout,
+				Username: e.Username, Password: e.Password, Hello: e.Hello, Pictures: e.Pictures, Timeout: r.Timeout,
 			}
 		}
 		if w := r.Webhook; w != nil {
 			out.Webhook = &route.Webhook{
-				URL: route.Secret(w.URL), Username: w.Username, Password: route.Secret(w.Password), Token: route.Secret(w.Token),
+				URL: w.URL, Username: w.Username, Password: w.Password, Token: w.Token,
 				InsecureSkipVerify: w.InsecureSkipVerify, Timeout: r.Timeout,
 			}
 		}

@@ -48,7 +48,7 @@ type Proxy struct {
 type OIDC struct {
 	Issuer    string
 	Client    string
-	Secret    Secret
+	Secret    munin.Secret
 	Scopes    []string
 	NameClaim string
 	TeamClaim string
@@ -209,7 +209,7 @@ func (r *reader) oidc(n *node) *OIDC {
 		"name_claim": func(n *node) { o.NameClaim = r.text(n) },
 		"team_claim": func(n *node) { o.TeamClaim = r.text(n) },
 	}
-	r.secret("client_secret", where, func(s Secret) { o.Secret = s }).add(keys)
+	r.secret("client_secret", where, func(s munin.Secret) { o.Secret = s }).add(keys)
 	if r.mapping(n, where, keys) {
 		r.require(n, where, "issuer", o.Issuer != "")
 		r.require(n, where, "client_id", o.Client != "")

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
 	"net/mail"
 	"net/url"
@@ -10,28 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"corbie/munin"
+
 	"go.yaml.in/yaml/v3"
 )
-
-// Secret is a text that is never shown: it prints, logs and marshals as "<secret>". Convert it to use it.
-type Secret string
-
-// String hides the text.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "<secret>"
-}
-
-// GoString hides the text from %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText hides the text from JSON and YAML.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue hides the text from logs.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Receiver is somebody to be told of problems, in one or several ways.
 type Receiver struct {
@@ -55,16 +36,16 @@ type Email struct {
 	TLS                string // opportunistic, mandatory, implicit or none
 	InsecureSkipVerify bool
 	Username           string
-	Password           Secret
+	Password           munin.Secret
 	Pictures           bool // whether mails show the graphs
 }
 
 // Webhook is an HTTP POST of Alertmanager's JSON.
 type Webhook struct {
-	URL                Secret
+	URL                munin.Secret
 	Username           string
-	Password           Secret
-	Token              Secret
+	Password           munin.Secret
+	Token              munin.Secret
 	InsecureSkipVerify bool
 }
 
@@ -166,7 +147,7 @@ func (r *reader) receiverName(n *node) string {
 func (r *reader) email(n *node, where string) *Email {
 	where += ".email"
 	e := &Email{TLS: "opportunistic", Pictures: true}
-	password := r.secret("password", where, func(s Secret) { e.Password = s })
+	password := r.secret("password", where, func(s munin.Secret) { e.Password = s })
 	keys := map[string]func(*node){
 		"to":   func(n *node) { e.To = r.addresses(n) },
 		"from": func(n *node) { e.From = first(r.addresses(n)) },
@@ -243,11 +224,11 @@ type secretKeys struct {
 	r     *reader
 	name  string
 	where string
-	take  func(Secret)
+	take  func(munin.Secret)
 	set   bool
 }
 
-func (r *reader) secret(name, where string, take func(Secret)) *secretKeys {
+func (r *reader) secret(name, where string, take func(munin.Secret)) *secretKeys {
 	return &secretKeys{r: r, name: name, where: where, take: take}
 }
 
@@ -275,7 +256,7 @@ func (s *secretKeys) value(n *node, text string) {
 		s.r.problem(n.Line, "%s: only one of %s and %s_file can be set", s.where, s.name, s.name)
 	}
 	s.set = true
-	s.take(Secret(text))
+	s.take(munin.Secret(text))
 }
 
 func (r *reader) webhook(n *node, where string) *Webhook {
@@ -285,9 +266,9 @@ func (r *reader) webhook(n *node, where string) *Webhook {
 		"username":             func(n *node) { w.Username = r.text(n) },
 		"insecure_skip_verify": func(n *node) { w.InsecureSkipVerify = r.yes(n) },
 	}
-	address := r.secret("url", where, func(s Secret) { w.URL = s })
-	password := r.secret("password", where, func(s Secret) { w.Password = s })
-	token := r.secret("token", where, func(s Secret) { w.Token = s })
+	address := r.secret("url", where, func(s munin.Secret) { w.URL = s })
+	password := r.secret("password", where, func(s munin.Secret) { w.Password = s })
+	token := r.secret("token", where, func(s munin.Secret) { w.Token = s })
 	for _, s := range []*secretKeys{address, password, token} {
 		s.add(keys)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"corbie/munin"
+
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -16,7 +18,7 @@ type Remote struct {
 	URL                string // of the engine, without a slash at its end; empty where both others are set
 	Write, Read        string // addresses where they are not what URL makes them
 	Username           string
-	Password, Token    Secret
+	Password, Token    munin.Secret
 	Headers            map[string]string
 	CA                 []byte // PEM; nil: what the machine trusts
 	InsecureSkipVerify bool
@@ -91,8 +93,8 @@ func (s *storageKeys) read(n *node) *Remote {
 			out.Version = map[string]int{"1.0": 1, "2.0": 2}[r.word(n, "auto", "1.0", "2.0")]
 		},
 	}
-	password := r.secret("password", remote, func(s Secret) { out.Password = s })
-	token := r.secret("token", remote, func(s Secret) { out.Token = s })
+	password := r.secret("password", remote, func(s munin.Secret) { out.Password = s })
+	token := r.secret("token", remote, func(s munin.Secret) { out.Token = s })
 	password.add(keys)
 	token.add(keys)
 	if !r.mapping(n, remote, keys) {
