@@ -31,23 +31,23 @@ func benchSources(n int) []munin.Source {
 // BenchmarkAppend stores what one host says in one poll: 100 values.
 func BenchmarkAppend(b *testing.B) {
 	s := open(b, b.TempDir())
-	sources := benchSources(10_000)
-	const hosts, fields = 100, 100
-	at := time.Now().Add(-6 * 24 * time.Hour).UnixMilli()
+	names := newLargeNames()
+	const hosts, fields = 100, largeHostFields
+	begin := time.Now().Add(-6 * 24 * time.Hour)
 	batch := make([]munin.Reading, fields)
 	b.ReportAllocs()
 	n := 0
+	used := processor(b)
 	for b.Loop() {
-		host := n % hosts
-		for i := range batch {
-			batch[i] = munin.Reading{ID: sources[host*fields+i].ID, Point: munin.Point{T: at + int64(n/hosts)*10_000, V: float64(n + i)}}
-		}
+		names.poll(batch, n%hosts, n/hosts, begin.Add(time.Duration(n/hosts)*10*time.Second))
 		if err := s.Append(b.Context(), batch); err != nil {
 			b.Fatal(err)
 		}
 		n++
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*fields), "ns/sample")
+	spent := processor(b) - used
+	b.ReportMetric(float64(spent.Nanoseconds())/float64(n*fields), "cpu-ns/sample")
+	b.ReportMetric(float64(n*fields)/spent.Seconds(), "samples/cpu-s")
 }
 
 func yearOf(b *testing.B, sources []munin.Source) (*storage.Samples, munin.Range) {

@@ -47,8 +47,8 @@ const (
 	lifeFields = 20  // of each host
 )
 
-// childLive does everything at once that a master does, in fast motion: it ingests, fills gaps days late, rolls up by ever new recipes and
-// backs up, while the TSDB cuts and merges blocks. It says "s HOST TIME" for each batch that was acknowledged, "b" when a backup begins and
+// childLive does everything at once that a master does, in fast motion: it ingests, fills gaps days late, rolls up by ever new recipes, writes
+// snapshots and backs up, while the TSDB cuts and merges blocks. It says "s HOST TIME" for each batch that was acknowledged, "b" when a backup begins and
 // "B" when it is complete.
 func childLive(dir, copies, from, seed string) error {
 	ms, err := strconv.ParseInt(from, 10, 64)
@@ -59,7 +59,7 @@ func childLive(dir, copies, from, seed string) error {
 	if err != nil {
 		return err
 	}
-	s, err := storage.Open(dir, storage.Options{Window: lifeWindow, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	s, err := storage.Open(dir, storage.Options{Window: lifeWindow, LogFile: 256 << 10, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return err
 	}
@@ -73,6 +73,7 @@ func childLive(dir, copies, from, seed string) error {
 	go func() { failed <- l.ingest() }()
 	go func() { failed <- l.rollUp(number) }()
 	go func() { failed <- l.backUp(dir, copies) }()
+	go func() { failed <- l.snapshots() }()
 	return <-failed
 }
 
@@ -122,6 +123,15 @@ func (l *life) rollUp(round uint64) error {
 		if err != nil {
 			return fmt.Errorf("roll up: %w", err)
 		}
+	}
+}
+
+func (l *life) snapshots() error {
+	for {
+		if _, err := l.samples.Snapshot(context.Background(), 1); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -183,6 +193,7 @@ func (l *lives) one(t *testing.T, round int, since string, after time.Duration) 
 	for what, pattern := range map[string]string{
 		"cutting or merging blocks": "data/raw/*.tmp-for-creation", "rolling up": "data/*/*.part", "backing up": "backup/objects/*.part",
 		"freezing for a backup": "data/raw/readonly-*", "truncating the log": "data/raw/w?l/*.tmp",
+		"writing a snapshot": "data/raw/chunk_snapshot.*.tmp", "a snapshot was there": "data/raw/chunk_snapshot.*/whole",
 	} {
 		if found, err := filepath.Glob(filepath.Join(filepath.Dir(l.dir), pattern)); err != nil || len(found) > 0 {
 			l.caught[what]++

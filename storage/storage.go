@@ -26,6 +26,9 @@ const rawDir = "raw"
 // SetAsideDir is where damaged files are moved, inside the data folder.
 const SetAsideDir = "set-aside"
 
+// SnapshotAfter is how much of the log a start may have to read before a snapshot is worth its while; see Samples.Snapshot.
+const SnapshotAfter = series.SnapshotAfter
+
 // RawDir is where the raw samples of a data folder are.
 func RawDir(dir string) string { return filepath.Join(dir, rawDir) }
 
@@ -42,6 +45,8 @@ type Options struct {
 	// Progress is told how many files of the log of the last hours were read, of how many, while the store is opened: a million series take some
 	// seconds. Nil: nobody is.
 	Progress func(done, of int)
+	// LogFile is the size of a file of the log in bytes, a multiple of 32 kB; zero means 32 MB.
+	LogFile int
 	// Logger is told about refused samples and damage; nil drops it.
 	Logger *slog.Logger
 	// Registerer takes the metrics of the sample store; may be nil.
@@ -49,7 +54,9 @@ type Options struct {
 }
 
 func (o Options) series() series.Options {
-	return series.Options{Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Progress: o.Progress, Logger: o.Logger, Registerer: o.Registerer}
+	return series.Options{
+		Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Progress: o.Progress, LogFile: o.LogFile, Logger: o.Logger, Registerer: o.Registerer,
+	}
 }
 
 // Samples is the store of all samples. Its methods may be called at the same time.
@@ -109,6 +116,12 @@ func (s *Samples) Append(ctx context.Context, readings []munin.Reading) error {
 // Record stores what rules in PromQL computed, under the conditions of Append; see series.Computed. There are no hours and days of it.
 func (s *Samples) Record(ctx context.Context, values []series.Computed) error {
 	return s.raw.Record(ctx, values)
+}
+
+// Snapshot writes what is in memory to disk, so that the next start is quick whatever ended this process, if that saves reading so many bytes of the log. It
+// is to be called every few minutes; see series.DB.Snapshot.
+func (s *Samples) Snapshot(ctx context.Context, after int64) (series.Snapshot, error) {
+	return s.raw.Snapshot(ctx, after)
 }
 
 // Rejected lists what was refused since the store was opened, by host and reason.

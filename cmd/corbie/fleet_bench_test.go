@@ -237,7 +237,7 @@ func benchLarge(b *testing.B, nodes int) {
 			{"CPU of the master", func(m measured) string { return fmt.Sprintf("%.0f %%", 100*m.cpu.Seconds()/m.wall.Seconds()) }},
 			{"polls missed", func(m measured) string { return fmt.Sprintf("%.0f", m.late) }},
 			{"resident", func(m measured) string { return fmt.Sprintf("%.0f MB", m.residentMB) }},
-			{"resident at most", func(m measured) string { return fmt.Sprintf("%.0f MB", m.residentAtMostMB) }},
+			{"resident at most, aim 2 GB for a million series", func(m measured) string { return fmt.Sprintf("%.0f MB", m.residentAtMostMB) }},
 		} {
 			fmt.Fprintf(t, "%s\t%s\t%s\t\n", line.what, line.of(steady), line.of(full))
 		}

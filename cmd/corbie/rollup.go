@@ -18,6 +18,9 @@ const rollUpSchedule = "23 */6 * * *"
 // trimSchedule is when values go that are kept for less than the rest.
 const trimSchedule = "41 3 * * *"
 
+// snapshotSchedule is when it is looked whether the next start would have much to read.
+const snapshotSchedule = "*/5 * * * *"
+
 // newJobs is the work that runs by schedule.
 func (a *app) newJobs() (*jobs.Runner, error) {
 	if a.samples.embedded == nil {
@@ -31,7 +34,25 @@ func (a *app) newJobs() (*jobs.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jobs.New(a.log, a.capacityJob(), rollUp, trim)
+	snapshot, err := a.snapshotJob()
+	if err != nil {
+		return nil, err
+	}
+	return jobs.New(a.log, a.capacityJob(), rollUp, trim, snapshot)
+}
+
+// snapshotJob keeps short what a start after kill -9 has to read.
+func (a *app) snapshotJob() (jobs.Job, error) {
+	schedule, err := jobs.ParseSchedule(snapshotSchedule)
+	return jobs.Job{Name: "snapshot", Schedule: schedule, Do: func(ctx context.Context) error {
+		began := time.Now()
+		done, err := a.samples.embedded.Snapshot(ctx, storage.SnapshotAfter)
+		if done.Series > 0 {
+			a.log.Info("what is in memory was written to disk for the next start",
+				"series", done.Series, "samples", done.Samples, "mb", done.Bytes>>20, "took", time.Since(began).Round(time.Millisecond).String())
+		}
+		return err
+	}}, err
 }
 
 // trimJob deletes the values of groups that are kept for less than the rest.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
 
 	"corbie/munin"
 )
@@ -58,7 +59,7 @@ func (db *DB) append(ctx context.Context, readings []munin.Reading) error {
 
 func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.Time) error {
 	newest, oldest := now.Add(MaxAhead).UnixMilli(), now.Add(-db.window).UnixMilli()
-	refs := db.lookUp(batch)
+	refs := db.refs.lookUp(batch)
 	changed := false
 	app := db.tsdb.AppenderV2(ctx)
 	for i, r := range batch {
@@ -70,7 +71,10 @@ func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.T
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			v = math.Float64frombits(value.StaleNaN)
 		}
-		got, err := app.Append(refs[i].ref, refs[i].labels, 0, r.T, v, nil, nil, storage.AOptions{})
+		got, err := app.Append(refs[i], labelsFor(r.ID, refs[i]), 0, r.T, v, nil, nil, storage.AOptions{})
+		if refs[i] != 0 && errors.Is(err, tsdb.ErrInvalidSample) { // The TSDB has forgotten it.
+			got, err = app.Append(0, LabelsOf(r.ID), 0, r.T, v, nil, nil, storage.AOptions{})
+		}
 		if err != nil {
 			if reason := reasonOf(err); reason != "" {
 				db.rejects.Add(r, reason)
@@ -78,15 +82,15 @@ func (db *DB) appendBatch(ctx context.Context, batch []munin.Reading, now time.T
 			}
 			return errors.Join(fmt.Errorf("%s: %w", r.ID, err), db.rollback(app))
 		}
-		if got != refs[i].ref {
-			refs[i].ref, changed = got, true
+		if got != refs[i] {
+			refs[i], changed = got, true
 		}
 	}
 	if err := db.commit(app); err != nil {
 		return err
 	}
 	if changed {
-		db.remember(batch, refs)
+		db.refs.remember(batch, refs, int(db.tsdb.Head().NumSeries())) //nolint:gosec // it fits
 	}
 	return nil
 }
@@ -113,37 +117,6 @@ func reasonOf(err error) Reason {
 		return Conflict
 	}
 	return ""
-}
-
-// lookUp finds where the series of the batch are; those seen for the first time have labels only.
-func (db *DB) lookUp(batch []munin.Reading) []ref {
-	refs := make([]ref, len(batch))
-	db.refMu.RLock()
-	for i := range batch {
-		refs[i] = db.refs[batch[i].ID]
-	}
-	db.refMu.RUnlock()
-	for i := range refs {
-		if refs[i].labels.IsEmpty() {
-			refs[i].labels = LabelsOf(batch[i].ID)
-		}
-	}
-	return refs
-}
-
-// remember keeps refs for the next time. Series come and go (containers, mounts): once most of what is remembered
-// is no longer in the TSDB's memory, all is forgotten and learnt again.
-func (db *DB) remember(batch []munin.Reading, refs []ref) {
-	db.refMu.Lock()
-	defer db.refMu.Unlock()
-	if len(db.refs) > 1000 && len(db.refs) > 2*int(db.tsdb.Head().NumSeries()) {
-		clear(db.refs)
-	}
-	for i := range batch {
-		if refs[i].ref != 0 {
-			db.refs[batch[i].ID] = refs[i]
-		}
-	}
 }
 
 // Rejected lists what was refused since the store was opened, by host and reason.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -34,6 +35,12 @@ func WriteBlocks(ctx context.Context, dir string, readings iter.Seq[munin.Readin
 		return fmt.Errorf("write blocks: %w", err)
 	}
 	return nil
+}
+
+// ref is where a block that is being written keeps a series.
+type ref struct {
+	ref    storage.SeriesRef
+	labels labels.Labels
 }
 
 // blockWriter fills one block after the other.

@@ -184,9 +184,7 @@ func (db *DB) leaveFuture(ctx context.Context, edge int64) (aside string, err er
 	}
 	db.metrics.unregister()
 	dropSnapshots(db.dir)
-	db.refMu.Lock()
-	clear(db.refs)
-	db.refMu.Unlock()
+	db.refs.forget()
 	aside, err = moveFuture(db.dir, blocks, edge)
 	if err == nil {
 		err = db.openTSDB()

@@ -1,7 +1,6 @@
 package series_test
 
 import (
-	"bytes"
 	"log/slog"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ func (w *watch) now() time.Time { return time.Now().Add(w.off) }
 func TestLateSamplesOfTheLastHoursAreNoSignOfAWrongClock(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedLog
 		db := open(t, dir, series.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		var want, late []munin.Reading
 		for n := range 14 * 6 {
@@ -64,7 +63,7 @@ func TestLateSamplesOfTheLastHoursAreNoSignOfAWrongClock(t *testing.T) {
 
 func TestAClockThatWasYearsAheadDestroysNothing(t *testing.T) {
 	dir := t.TempDir()
-	var log bytes.Buffer
+	var log lockedLog
 	clock := &watch{}
 	options := func() series.Options {
 		return series.Options{

@@ -118,7 +118,7 @@ func layout(dir string) ([]string, error) {
 		if name == lateLogNew || name == lateLogOld {
 			return nil, errMoved
 		}
-		if name == "wal" || name == "wbl" {
+		if name == "wal" || name == lateLog {
 			logs = append(logs, name)
 			inside, err := os.ReadDir(filepath.Join(dir, name))
 			if err != nil {
@@ -138,6 +138,9 @@ func layout(dir string) ([]string, error) {
 			blocks = append(blocks, name, filepath.Join(name, "chunks"))
 		}
 	}
+	// A late sample names its series by a number, and the other log says which that is. It is written before, so it is linked after: what is not named
+	// yet would be taken for that of the next series that is new.
+	slices.SortStableFunc(logs, func(a, b string) int { return strings.Compare(b[:len(lateLog)], a[:len(lateLog)]) })
 	return append(logs, blocks...), nil
 }
 

@@ -147,9 +147,7 @@ func (db *DB) putAway() {
 	}
 	db.standIn, db.down = nil, nil
 	db.metrics.unregister()
-	db.refMu.Lock()
-	defer db.refMu.Unlock()
-	clear(db.refs)
+	db.refs.forget()
 }
 
 // closeTSDB closes the TSDB, which panics where it cannot write the chunks that are in memory: on a full disk. They are in
@@ -178,19 +176,24 @@ func (db *DB) openTSDB() error {
 }
 
 // openWhole opens the TSDB, twice where its first log was damaged, as kill -9 in the middle of a write leaves it. The TSDB repairs
-// that, but then passes over its other log, the one of late samples, and would lose them for good as new ones come.
+// that, but then passes over its other log, the one of late samples, and would lose them for good as new ones come. What it writes when it is closed then
+// is of no use: it has forgotten the series that have late samples only.
 func (db *DB) openWhole(dir string, o *tsdb.Options) (*tsdb.DB, error) {
-	if err := db.freeLateLog(dir); err != nil {
+	if err := errors.Join(db.freeLateLog(dir), useSnapshot(dir)); err != nil {
 		return nil, err
 	}
-	opened, err := tsdb.Open(dir, telling(db.log, db.tellProgress()), db.metrics, o, nil)
+	opened, err := tsdb.Open(dir, telling(db.log, newProgress(dir, db.tellProgress())), db.metrics, o, nil)
 	if err == nil && db.metrics.repaired() {
+		back := putSnapshotAside(dir)
 		if err := closeTSDB(opened); err != nil {
 			db.log.Warn("the sample store did not close well after its repair", "err", err)
 		}
 		db.metrics.unregister()
 		dropSnapshots(dir)
-		opened, err = tsdb.Open(dir, telling(db.log, db.tellProgress()), db.metrics, o, nil)
+		if err := errors.Join(back(), useSnapshot(dir)); err != nil {
+			return nil, err
+		}
+		opened, err = tsdb.Open(dir, telling(db.log, newProgress(dir, db.tellProgress())), db.metrics, o, nil)
 	}
 	if err != nil {
 		db.metrics.unregister()
@@ -202,7 +205,7 @@ func (db *DB) openWhole(dir string, o *tsdb.Options) (*tsdb.DB, error) {
 // progressEvery is how often the log says how far an open has come.
 const progressEvery = 5 * time.Second
 
-// tellProgress takes how far reading the TSDB's log has come: for the caller each time, for the log now and then.
+// tellProgress takes how far reading the TSDB's log, and a snapshot of its memory, has come: for the caller each time, for the log now and then.
 func (db *DB) tellProgress() func(done, of int) {
 	said := time.Now()
 	return func(done, of int) {

@@ -21,7 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/compression"
 
@@ -41,6 +40,8 @@ const (
 	maxBlock = 27 * 24 * time.Hour
 	// segmentBytes is how much disk a compaction allocates at once; the TSDB's own 512 MB is too much for a small machine.
 	segmentBytes = 64 << 20
+	// logFile is the size of a file of the log. A repair copies one, a snapshot is followed by whole ones; the TSDB's own 128 MB are much for both.
+	logFile = 32 << 20
 	// reloadEvery is how often the TSDB looks for blocks and for work: it cuts one block in 8 hours.
 	reloadEvery = 5 * time.Minute
 	// commitSamples bounds the memory that one commit needs.
@@ -61,10 +62,12 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer takes the TSDB's own metrics; may be nil.
 	Registerer prometheus.Registerer
-	// Progress is told how many files of the log of how many were read, while the store is opened; nil: nobody is.
+	// Progress is told how many files of the log, and a snapshot as one, were read of how many, while the store is opened; nil: nobody is.
 	Progress func(done, of int)
 	// Reserve is how many bytes of the disk must be free for samples to be stored; zero means 16 MB.
 	Reserve int64
+	// LogFile is how large a file of the log grows before the next is begun, in multiples of 32 kB; zero means 32 MB.
+	LogFile int
 	// Work is how often the TSDB looks for work of its own; zero means 5 minutes.
 	Work time.Duration
 	// Now is the clock; nil is the machine's.
@@ -99,18 +102,11 @@ type DB struct {
 	gate     atomic.Pointer[gate] // of the open TSDB; nil while it is being opened or closed
 	trimming atomic.Bool          // Trim is at work
 
-	refMu sync.RWMutex
-	refs  map[munin.SeriesID]ref
+	refs refs
 
 	stopped stopped
 
 	rejects *Rejects
-}
-
-// ref is where the TSDB keeps a series, and its labels for the case that it has forgotten it meanwhile.
-type ref struct {
-	ref    storage.SeriesRef
-	labels labels.Labels
 }
 
 var errClosed = errors.New("the sample store is closed")
@@ -160,7 +156,6 @@ func newDB(dir string, opts Options) *DB {
 	db := &DB{
 		dir: dir, opts: opts, log: opts.Logger, window: opts.Window, reserve: opts.Reserve, free: opts.Free, now: opts.Now,
 		metrics: &registrations{Registerer: opts.Registerer},
-		refs:    make(map[munin.SeriesID]ref),
 	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
@@ -192,6 +187,9 @@ func (db *DB) tsdbOptions(opts Options) *tsdb.Options {
 	o.BlocksToDelete = db.gated(blocksToDelete(opts, db.now))
 	o.NoLockfile = true // Who writes holds the lock of the data folder.
 	o.WALCompression = compression.Snappy
+	if o.WALSegmentSize = opts.LogFile; o.WALSegmentSize <= 0 {
+		o.WALSegmentSize = logFile
+	}
 	// The TSDB counts its window from the newest sample, which may lie ahead of now by MaxAhead.
 	o.OutOfOrderTimeWindow = (db.window + MaxAhead).Milliseconds()
 	o.MaxBlockChunkSegmentSize = segmentBytes

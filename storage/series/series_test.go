@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,24 @@ func open(tb testing.TB, dir string, opts series.Options) *series.DB {
 	}
 	tb.Cleanup(func() { closeDB(tb, db) })
 	return db
+}
+
+// lockedLog takes the log of several DBs at once, each of which writes at any time.
+type lockedLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func closeDB(tb testing.TB, db *series.DB) {
