@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		err = childRollUp(os.Args[1])
 	case "live":
 		err = childLive(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+	case "faults":
+		err = childMeets(os.Args[1], os.Args[2])
 	case "trim":
 		err = childTrim(os.Args[1], os.Args[2])
 	case "write":

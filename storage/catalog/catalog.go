@@ -200,14 +200,32 @@ func (c *Catalog) change(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) er
 	defer c.write.Unlock()
 	c.place.settle(ctx)
 	err := transact(ctx, db, fn)
-	if err == nil || c.unlock != nil || c.place.inMemory() || !c.place.stuck(err) {
+	if err == nil || c.unlock != nil || c.place.inMemory() {
 		return err
+	}
+	if !c.place.stuck(err) {
+		if !readOnly(err) {
+			return err
+		}
+		c.renew()
+		return transact(ctx, db, fn)
 	}
 	if errLeave := c.place.leave(ctx, err); errLeave != nil {
 		return errors.Join(err, errLeave)
 	}
 	clear(c.hosts)
 	return transact(ctx, db, fn)
+}
+
+// renew ends all connections: they were made while the disk was read-only, so that SQLite opened the file for reading, and it takes something now. As long as
+// one of them is there, SQLite shares what that one opened.
+func (c *Catalog) renew() {
+	clear(c.hosts)
+	c.place.moves.Add(2)
+	for db, most := range map[*sql.DB]int{c.read: readers, c.fast: 1, c.durable: 1} {
+		db.SetMaxIdleConns(0)
+		db.SetMaxIdleConns(most)
+	}
 }
 
 func transact(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {

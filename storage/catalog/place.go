@@ -146,6 +146,12 @@ func (p *place) stuck(err error) bool {
 	return false
 }
 
+// readOnly says whether an error is that of a connection that cannot write.
+func readOnly(err error) bool {
+	var failure sqlite3.Error
+	return errors.As(err, &failure) && failure.Code == sqlite3.ErrReadonly
+}
+
 // leave moves the catalogue to memory. Nobody else may change the file meanwhile, see lockEdits.
 func (p *place) leave(ctx context.Context, cause error) (err error) {
 	unlock, err := lockEdits(p.path, syscall.LOCK_EX)

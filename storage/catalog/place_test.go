@@ -172,6 +172,20 @@ func TestACatalogueOnAReadOnlyDiskOpensAndIsSavedOnceItCanBe(t *testing.T) {
 	}
 }
 
+func TestACatalogueThatWasOpenedOnAReadOnlyDiskIsWrittenIfItCanBeByThen(t *testing.T) {
+	disk := storagetest.SmallDisk(t, "size=24m")
+	path := killedHere(t, filepath.Join(disk, "data"))
+	storagetest.Remount(t, disk, true)
+	c, log := openLogged(t, path)
+	storagetest.Remount(t, disk, false)
+	must(t, c.SaveStates(t.Context(), []munin.AlertState{stateOf("later", 8)}))
+	back(t, c)
+	closeCatalog(t, c)
+	if got := values(t, open(t, path)); got["before"] != 7 || got["later"] != 8 {
+		t.Errorf("after a restart: %v\n%s", got, log)
+	}
+}
+
 func TestACatalogueWhoseDiskFillsUpGoesOnInMemory(t *testing.T) {
 	disk := storagetest.SmallDisk(t, "size=24m")
 	path, ballast := killedHere(t, filepath.Join(disk, "data")), filepath.Join(disk, "ballast")

@@ -229,6 +229,42 @@ func opensByItself(t *testing.T, dir string, want []munin.Reading, mend func()) 
 	wantSame(t, scan(t, db, id("a")), want)
 }
 
+// TestAShorterRetentionMakesRoomOnAFullDisk restarts with a retention that lets old blocks go, as somebody does whose disk is full.
+func TestAShorterRetentionMakesRoomOnAFullDisk(t *testing.T) {
+	mount, made := storagetest.SmallDisk(t, "size=60m"), t.TempDir()
+	now := time.Now().Truncate(time.Minute)
+	all := every(id("a"), now.Add(-48*time.Hour), 100*24*time.Hour, 0)
+	if err := series.WriteBlocks(t.Context(), made, slices.Values(all)); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(mount, "raw")
+	if err := os.CopyFS(dir, os.DirFS(made)); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := filepath.Glob(filepath.Join(dir, "0*"))
+	if err != nil || len(blocks) < 3 {
+		t.Fatalf("blocks: %v, %v", blocks, err)
+	}
+	slices.Sort(blocks) // A large part of the oldest one.
+	if err := os.WriteFile(filepath.Join(blocks[0], "large"), make([]byte, 30<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	storagetest.Fill(t, filepath.Join(mount, "ballast"))
+	kept := open(t, dir, series.Options{Retention: 1000 * 24 * time.Hour})
+	if kept.Stopped() == nil || len(scan(t, kept, id("a"))) != len(all) {
+		t.Errorf("stopped: %v", kept.Stopped())
+	}
+	closeDB(t, kept)
+	db := open(t, dir, series.Options{Retention: 30 * 24 * time.Hour})
+	if db.Stopped() != nil {
+		t.Errorf("there is room now: %v", db.Stopped())
+	}
+	add(t, db, munin.Reading{ID: id("a"), Point: munin.Point{T: now.UnixMilli(), V: 1}})
+	if got := scan(t, db, id("a")); len(got) < 30*288 || len(got) > 60*288 {
+		t.Errorf("%d samples are left, want those of one to two months", len(got))
+	}
+}
+
 func TestAReaderReadsAReadOnlyDisk(t *testing.T) {
 	mount := storagetest.SmallDisk(t, "size=60m")
 	want := stuckDir(t, filepath.Join(mount, "raw"))

@@ -115,19 +115,27 @@ var errClosed = errors.New("the sample store is closed")
 // to dir/quarantine first, see Quarantined. Close must be called.
 //
 // Where the disk takes nothing, because it is full or read-only, what is there is opened for reading: Append fails and says why, see
-// StoppedSince, until the disk takes something again.
+// StoppedSince, until the disk takes something again. Blocks that the options let go are deleted first where it is full.
 func Open(dir string, opts Options) (*DB, error) {
 	db := newDB(dir, opts)
 	err := db.openToWrite()
 	if err == nil {
 		return db, nil
 	}
+	if disk.Stuck(err) && db.makeRoom(err) {
+		err = db.openToWrite()
+	}
+	if err == nil {
+		return db, nil
+	}
 	if !disk.Stuck(err) {
 		return nil, fmt.Errorf("open the sample store %s: %w", dir, err)
 	}
-	if errReading := db.openStandIn(); errReading != nil {
-		db.down = errors.Join(err, errReading)
-		db.log.Error("the samples cannot be read before the disk can be written", "err", errReading)
+	if db.standIn == nil {
+		db.down = db.openStandIn()
+	}
+	if db.down != nil {
+		db.log.Error("the samples cannot be read before the disk can be written", "err", db.down)
 	}
 	db.noteStopped(err, 0)
 	return db, nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/oklog/ulid/v2"
 
@@ -15,6 +16,9 @@ import (
 
 // memoryPrefix begins the names of the folders that stand-ins are made of.
 const memoryPrefix = "corbie-samples-"
+
+// deletionSuffix ends the name of a block while it is deleted; the TSDB removes what a crash leaves of it.
+const deletionSuffix = ".tmp-for-deletion"
 
 // standIn is what answers questions while the store cannot be opened for writing, because the disk takes nothing: a TSDB in a folder in memory, made of
 // symbolic links to the blocks and logs. Nobody writes to those meanwhile. What the TSDB itself writes when it is opened, chunks and the repair of
@@ -136,6 +140,31 @@ func showLog(from, to string) error {
 		}
 	}
 	return nil
+}
+
+// makeRoom deletes the blocks that are too old or too many, because somebody may have shortened the retention to get a full disk free: the TSDB does that, but
+// only once it is open. It is true when there were any; else a stand-in is open, if one can be.
+func (db *DB) makeRoom(cause error) bool {
+	if !errors.Is(cause, syscall.ENOSPC) && !errors.Is(cause, syscall.EDQUOT) || db.openStandIn() != nil {
+		return false
+	}
+	gone, bytes := blocksToDelete(db.opts, db.now)(db.tsdb.Blocks()), int64(0)
+	for _, b := range db.tsdb.Blocks() {
+		if _, ok := gone[b.Meta().ULID]; ok {
+			bytes += b.Size()
+		}
+	}
+	if len(gone) == 0 {
+		return false
+	}
+	db.putAway()
+	var err error
+	for name := range gone {
+		path := filepath.Join(db.dir, name.String())
+		err = errors.Join(err, os.Rename(path, path+deletionSuffix), os.RemoveAll(path+deletionSuffix))
+	}
+	db.log.Warn("the disk is full: blocks that are older than the retention, or more than its size, were deleted", "blocks", len(gone), "bytes", bytes, "err", err)
+	return true
 }
 
 // shut says whether the store is not open for writing, and should be.
