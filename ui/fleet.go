@@ -279,29 +279,34 @@ func (f *fleet) problem(state munin.AlertState, h munin.Host) (p Problem, wrong 
 		}
 		return p, true
 	}
-	p.What = state.ID.Graph
-	name, rule := munin.RuleName(state.ID.Graph)
-	switch {
-	case rule && state.ID.Field != "":
-		p.What = name + " {" + clip(state.ID.Field, 200) + "}"
-	case rule:
-		p.What = name
-	case state.ID.Field != "":
-		p.What += "." + state.ID.Field
-	}
+	what, rule := whatOf(state.ID)
+	p.What = what
 	if p.Reason == "" && !state.Bounds.IsZero() {
 		p.Reason = munin.FormatValue(state.Value, 0) + " is outside " + state.Bounds.String()
 	}
 	if v := state.Value; v == v { // not NaN
 		p.Value = munin.FormatValue(v, 0)
 	}
-	if rule {
-		return p, true // there is no graph of it
+	on, about := munin.RuleOn(state.ID)
+	if rule && !about {
+		return p, true // it is on no graph
 	}
 	p.Limit = levelText(state.Bounds, 0)
-	p.URL = f.graphURL(h.ID, state.ID.Graph)
+	p.URL = f.graphURL(h.ID, on.Graph)
 	p.Picture = f.pictureURL(p.URL, "now-24h", "now", 320, 110, h.LastAnswer)
 	return p, true
+}
+
+// whatOf names what a problem is on within its host: a field of a graph, or the alert of a rule with its labels.
+func whatOf(id munin.SeriesID) (what string, rule bool) {
+	name, rule := munin.RuleName(id.Graph)
+	switch {
+	case rule && id.Field != "":
+		return name + " {" + clip(id.Field, 200) + "}", rule
+	case id.Field != "":
+		return name + "." + id.Field, rule
+	}
+	return name, rule
 }
 
 func (f *fleet) row(h munin.Host, problems []Problem) HostRow {

@@ -128,14 +128,20 @@ func (s *Server) detail(r *http.Request, problems []Problem) error {
 		if p.Silent {
 			continue
 		}
-		g, err := s.opts.Catalog.Graph(r.Context(), p.ID.Host, p.ID.Graph)
+		on, rule := munin.RuleOn(p.ID)
+		g, err := s.opts.Catalog.Graph(r.Context(), on.Host, on.Graph)
 		if isNotFound(err) {
+			if rule { // its labels name a graph that is none
+				p.URL, p.Picture = (&fleet{}).hostURL(on.Host), ""
+			}
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read the graph %s of %s: %w", p.ID.Graph, p.ID.Host, err)
 		}
-		p.describe(&g)
+		if !rule {
+			p.describe(&g)
+		}
 	}
 	return nil
 }

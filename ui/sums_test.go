@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/html"
+
+	"corbie/munin"
 	"corbie/ui/uitest"
 )
 
@@ -88,5 +91,36 @@ func TestAPictureIsAsLargeAsItsGraphWantsIt(t *testing.T) {
 	w := visit(t, s, "/office/files.example.com/cpu-day.png")
 	if got := w.Header().Get("Location"); got != "/h/files.example.com/cpu.png?from=now-30h&to=now&w=897&h=408" {
 		t.Errorf("Munin's picture is at %s", got)
+	}
+}
+
+func TestAnAlertOfARuleShowsTheGraphThatItIsAbout(t *testing.T) {
+	f := uitest.New(time.Now())
+	for _, labels := range []string{`graph="load", severity="warning"`, `graph="nosuch"`, `severity="page"`} {
+		f.Watched = append(f.Watched, munin.AlertState{
+			ID:    munin.SeriesID{Host: "office;files.example.com", Graph: munin.RuleGraph("Busy"), Field: labels},
+			Level: munin.Warning, Open: munin.Warning, Since: f.Now.Add(-time.Hour), OpenSince: f.Now.Add(-time.Hour), Value: 9, Reason: "munin_load > 8 gives 9",
+		})
+	}
+	d := open(t, newServer(t, f), "/problems", http.StatusOK)
+	rows := map[string]string{}
+	for _, row := range d.all(".problems tr") {
+		var b strings.Builder
+		if err := html.Render(&b, row); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"graph=&#34;load&#34;", "graph=&#34;nosuch&#34;", "{severity=&#34;page&#34;}"} {
+			if strings.Contains(b.String(), name) {
+				rows[name] = b.String()
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"graph=&#34;load&#34;": `href="/h/files.example.com/load"`, "graph=&#34;nosuch&#34;": `href="/h/office;files.example.com"`,
+		"{severity=&#34;page&#34;}": `href="/h/files.example.com"`,
+	} {
+		if picture := strings.Contains(rows[name], "<img"); !strings.Contains(rows[name], want) || picture != strings.Contains(name, "load") {
+			t.Errorf("%s: the row is %s", name, rows[name])
+		}
 	}
 }

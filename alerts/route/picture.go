@@ -29,7 +29,7 @@ const (
 
 // drawn is a picture in a mail.
 type drawn struct {
-	id   munin.SeriesID // host and graph; the field is that of the first problem of the graph
+	id   munin.SeriesID // of the first problem of the graph
 	cid  string         // Content-ID, without its brackets
 	file string
 	png  []byte
@@ -62,14 +62,15 @@ func (a *artist) pictures(ctx context.Context, m *message) []drawn {
 	ctx, cancel := context.WithTimeout(ctx, a.limit)
 	defer cancel()
 	for _, id := range m.pictured() {
-		png, err := a.one(ctx, id)
+		on := pictured(id)
+		png, err := a.one(ctx, on)
 		if err != nil {
-			a.log.Warn("a notice has no picture of its graph", "host", string(id.Host), "graph", id.Graph, "err", err)
+			a.log.Warn("a notice has no picture of its graph", "host", string(on.Host), "graph", on.Graph, "err", err)
 			continue
 		}
 		m.drawn = append(m.drawn, drawn{
 			id: id, cid: strconv.Itoa(len(m.drawn)+1) + "." + m.id, png: png,
-			file: munin.SanitisePlugin(id.Host.Name()+"-"+strings.ReplaceAll(id.Graph, ".", "-")) + ".png",
+			file: munin.SanitisePlugin(on.Host.Name()+"-"+strings.ReplaceAll(on.Graph, ".", "-")) + ".png",
 		})
 	}
 	return m.drawn
@@ -96,7 +97,14 @@ func (a *artist) one(ctx context.Context, id munin.SeriesID) (png []byte, err er
 	return png, nil
 }
 
-// pictured are the first graphs of what is told: of what changed, or of what is still open in a reminder. The alert of a rule is on none.
+// pictured is the graph that shows a problem: that of a field, or the one that a rule is about.
+func pictured(id munin.SeriesID) munin.SeriesID {
+	on, _ := munin.RuleOn(id)
+	return on
+}
+
+// pictured are the first problems, one of each graph, of what is told: of what changed, or of what is still open in a reminder. The alert of a
+// rule is on the graph that its labels name, if any.
 func (m *message) pictured() []munin.SeriesID {
 	items := m.plan.changed
 	if len(items) == 0 {
@@ -105,8 +113,11 @@ func (m *message) pictured() []munin.SeriesID {
 	var ids []munin.SeriesID
 	for _, it := range items {
 		id := it.notice.State.ID
-		same := func(other munin.SeriesID) bool { return other.Host == id.Host && other.Graph == id.Graph }
-		if id.Graph == "" || it.notice.Query != nil || slices.ContainsFunc(ids, same) {
+		on := pictured(id)
+		same := func(other munin.SeriesID) bool {
+			return pictured(other).Host == on.Host && pictured(other).Graph == on.Graph
+		}
+		if _, none := munin.RuleName(on.Graph); id.Graph == "" || none || slices.ContainsFunc(ids, same) {
 			continue
 		}
 		if ids = append(ids, id); len(ids) == maxPictures {

@@ -141,6 +141,7 @@ func link(base string, id munin.SeriesID) string {
 	if base == "" {
 		return ""
 	}
+	id, _ = munin.RuleOn(id)
 	address := strings.TrimSuffix(base, "/") + "/h/" + url.PathEscape(string(id.Host))
 	if _, rule := munin.RuleName(id.Graph); id.Graph != "" && !rule {
 		address += "/" + url.PathEscape(id.Graph)

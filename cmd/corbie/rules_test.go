@@ -296,3 +296,57 @@ func mustRead(t *testing.T, path string) []byte {
 	}
 	return text
 }
+
+// TestAnAlertOfARuleIsShownAcknowledgedAndSilencedLikeAnyOther looks at its mail, its row on the page of problems and at what a shell can do about it.
+func TestAnAlertOfARuleIsShownAcknowledgedAndSilencedLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t)
+	file := filepath.Join(t.TempDir(), "queue.yml")
+	rule := func(name, team string) string {
+		return "      - alert: " + name + "\n        expr: munin_queue > 40\n        labels: {severity: warning, team: " + team + "}\n"
+	}
+	testenv.WriteFile(t, file, "groups:\n  - name: queue\n    interval: 1s\n    rules:\n"+rule("QueueLong", "mail")+rule("QueueKnown", "night"), 0o644)
+	appendFile(t, w.conf, "rules: "+file+"\n")
+	master := startMaster(t, w.data, w.conf)
+	shell := func(args ...string) string {
+		return mustCorbie(t, append(args, "--config", w.conf, "--data", w.data)...)
+	}
+	shell("silence", "--match", "team=night", "--for", "1h", "-m", "known")
+	w.set(t, "45")
+	w.told(t, 1)
+	mail := w.mail.received()[0]
+	for _, want := range []string{"Content-Type: image/png", "/h/web;web1/queue"} {
+		if !strings.Contains(strings.NewReplacer("=\r\n", "", "%3B", ";", "=3B", ";").Replace(mail), want) {
+			t.Errorf("the mail does not hold %q:\n%.3000s", want, mail)
+		}
+	}
+	testenv.Eventually(t, "both alerts are problems", func() bool {
+		out := shell("problems")
+		return strings.Contains(out, "QueueLong") && strings.Contains(out, "QueueKnown") && strings.Contains(out, "munin_queue > 40 gives 45")
+	})
+	page := master.page(t, "/problems")
+	for _, want := range []string{`href="/h/web1/queue"`, `src="/h/web1/queue.svg?`, `QueueLong`, `munin_queue &gt; 40 gives 45`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of problems does not hold %q:\n%s", want, page)
+		}
+	}
+	if out := shell("ack", "QueueLong", "-m", "on it", "--by", "ann"); !strings.Contains(out, "acknowledged until it is over") {
+		t.Errorf("ack says %q", out)
+	}
+	shell("ack", "QueueKnown", "--by", "bob")
+	everybody := func() bool {
+		return strings.Contains(master.page(t, "/problems"), "Somebody takes care of every problem")
+	}
+	testenv.Eventually(t, "the page says who takes care", everybody)
+	master.Kill()
+	master = startMaster(t, w.data, w.conf)
+	testenv.Eventually(t, "it is so after a restart", everybody)
+	w.set(t, "10")
+	w.told(t, 2)
+	w.settled(t, 2)
+	for _, l := range w.hook.labels {
+		if l["alertname"] != "QueueLong" {
+			t.Errorf("the silenced alert was told: %v", l)
+		}
+	}
+}
