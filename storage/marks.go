@@ -44,6 +44,16 @@ func (m *marks) of(host munin.HostID) int64 {
 	return math.MinInt64
 }
 
+// reach says whether raw samples of some host were deleted that are newer than a time.
+func (m *marks) reach(since int64) bool {
+	for _, at := range m.Before {
+		if at > since {
+			return true
+		}
+	}
+	return false
+}
+
 // with are the marks moved on; they never move back.
 func (m *marks) with(before map[munin.HostID]int64, unfinished bool) *marks {
 	return &marks{Before: later(m.Before, before), Hours: m.Hours, Unfinished: unfinished}

@@ -314,6 +314,9 @@ func (w *walker) check() {
 		w.t.Errorf("a picture has %d steps", n)
 	}
 	if w.rng.IntN(6) == 0 {
+		if found := verify(w.t, w.dir); len(found.Faults) > 0 {
+			w.t.Errorf("after %q these are damaged: %+v", w.did[len(w.did)-1], found.Faults)
+		}
 		reader, err := storage.OpenReadOnly(w.dir, w.opts)
 		if err != nil {
 			w.t.Fatal(err)

@@ -139,7 +139,7 @@ func newApp(ctx context.Context, conf *config.Config, dir string, log *slog.Logg
 	})
 	a.self = a.newSelfWatch(dir)
 	registry.MustRegister(newPollCollector(a.poller), newRejectCollector(a.samples))
-	if a.jobs, err = a.newJobs(); err != nil {
+	if a.jobs, err = a.newJobs(dir); err != nil {
 		return nil, err
 	}
 	if err = a.newPrometheus(ctx, registry, dir); err != nil {

@@ -2,16 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"corbie/master/config"
 	"corbie/munin"
+	"corbie/storage"
 	"corbie/storage/backup"
 	"corbie/storage/remote"
+	"corbie/storage/series"
 )
 
 func (p *program) backupCommand() *cobra.Command {
@@ -45,21 +50,73 @@ Run it as the user of the master.`,
 }
 
 func (p *program) restoreCommand() *cobra.Command {
-	return &cobra.Command{
+	var blocks []string
+	cmd := &cobra.Command{
 		Use:   "restore DIR",
-		Short: "Put a backup into an empty data folder",
+		Short: "Put a backup into an empty data folder, or one block of it in place of a damaged one",
 		Long: `restore reads the whole backup in DIR and compares it with its checksums; only when
 all of it is good it writes the data folder, which must be empty or not exist.
 
-Stop the master first, and run this as its user. With "storage: remote" samples are
-in the engine; what waited for it when the backup was made is sent to it after the
-start. It may have some of that already, which changes nothing.`,
+With --block it brings back single blocks of a data folder that is in use otherwise:
+those that 'corbie verify' or the log call damaged, by their paths, and those in
+raw/quarantine as raw/NAME. Each is read and checked in the backup first; it is
+refused where the block in place is whole, or where the master has put what is in it
+into another one since. The damaged block is moved to set-aside.
+
+Stop the master first, and run this as its user.`,
 		Example: `  systemctl stop corbie
   mv /var/lib/corbie /var/lib/corbie.old
-  corbie restore /srv/backup/corbie`,
+  corbie restore /srv/backup/corbie
+
+  corbie restore --block raw/01JA2B3C4D5E6F7G8H9JKMNPQR /srv/backup/corbie`,
 		Args: usageArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return p.restore(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(blocks) > 0 {
+				return p.restoreBlocks(cmd.Context(), args[0], blocks)
+			}
+			return p.restore(cmd.Context(), args[0])
+		},
 	}
+	cmd.Flags().StringSliceVar(&blocks, "block", nil, "bring back only this block of the data folder, such as raw/01JA2B3C4D5E6F7G8H9JKMNPQR; may be given several times")
+	return cmd
+}
+
+// restoreBlocks brings back blocks one by one; the first that cannot be ends it.
+func (p *program) restoreBlocks(ctx context.Context, dir string, blocks []string) (err error) {
+	data, err := p.findData()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(data, catalogFile)); err != nil {
+		return fmt.Errorf("%s: no data of a master there; name its folder with --data: %w", data, err)
+	}
+	release, err := storage.Lock(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	for _, block := range blocks {
+		progress := newProgress(p.stderr)
+		r, err := backup.RestoreBlock(ctx, dir, data, block, progress.add)
+		progress.end()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.stdout, "%s is back as of %s: %s to %s, %s\n", block, r.Made.Local().Format(time.DateTime),
+			r.From.Local().Format(time.DateTime), r.To.Local().Format(time.DateTime), size(r.Bytes))
+		if r.Aside != "" {
+			fmt.Fprintf(p.stdout, "  the damaged one is in %s: delete it when nobody wants to look at it\n", r.Aside)
+		}
+		if old := filepath.Join(data, "raw", series.QuarantineDir, filepath.Base(block)); exists(old) {
+			fmt.Fprintf(p.stdout, "  the damaged one is in %s: delete it when nobody wants to look at it\n", old)
+		}
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // findData is the data folder of the flags or the configuration.
@@ -154,6 +211,7 @@ func size(bytes int64) string { return munin.FormatValue(float64(bytes), 1024) +
 type progress struct {
 	w     io.Writer // nil: not a terminal
 	done  int64
+	whole int64 // 0: not known
 	shown time.Time
 }
 
@@ -166,7 +224,12 @@ func newProgress(w io.Writer) *progress {
 
 func (p *progress) add(n int64) {
 	p.done += n
-	p.tell(func() string { return size(p.done) })
+	p.tell(func() string {
+		if p.whole > 0 {
+			return size(p.done) + " of " + size(p.whole)
+		}
+		return size(p.done)
+	})
 }
 
 // of says how many of how many are done.

@@ -22,7 +22,7 @@ const trimSchedule = "41 3 * * *"
 const snapshotSchedule = "*/5 * * * *"
 
 // newJobs is the work that runs by schedule.
-func (a *app) newJobs() (*jobs.Runner, error) {
+func (a *app) newJobs(dir string) (*jobs.Runner, error) {
 	if a.samples.embedded == nil {
 		return jobs.New(a.log, a.capacityJob())
 	}
@@ -38,7 +38,11 @@ func (a *app) newJobs() (*jobs.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jobs.New(a.log, a.capacityJob(), rollUp, trim, snapshot)
+	verify, err := a.verifyJob(dir)
+	if err != nil {
+		return nil, err
+	}
+	return jobs.New(a.log, a.capacityJob(), rollUp, trim, snapshot, verify)
 }
 
 // snapshotJob keeps short what a start after kill -9 has to read.
@@ -99,15 +103,18 @@ func keepOf(conf *config.Config) *storage.KeepOf {
 // rollUpJob makes hours and days of the samples.
 func (a *app) rollUpJob() (jobs.Job, error) {
 	schedule, err := jobs.ParseSchedule(rollUpSchedule)
-	return jobs.Job{Name: "rollup", Schedule: schedule, Do: func(ctx context.Context) error {
-		lookup := sourceLookup{catalog: a.catalog, hosts: make(map[munin.HostID]map[fieldName]munin.Source)}
-		result, err := a.samples.embedded.RollUp(ctx, lookup.source)
-		if result.Windows > 0 {
-			a.log.Info("samples were rolled up into hours and days",
-				"windows", result.Windows, "series", result.Series, "samples", result.Samples)
-		}
-		return err
-	}}, err
+	return jobs.Job{Name: "rollup", Schedule: schedule, Do: a.rollUp}, err
+}
+
+// rollUp is one run of that job.
+func (a *app) rollUp(ctx context.Context) error {
+	lookup := sourceLookup{catalog: a.catalog, hosts: make(map[munin.HostID]map[fieldName]munin.Source)}
+	result, err := a.samples.embedded.RollUp(ctx, lookup.source)
+	if result.Windows > 0 {
+		a.log.Info("samples were rolled up into hours and days",
+			"windows", result.Windows, "series", result.Series, "samples", result.Samples)
+	}
+	return err
 }
 
 // sourceLookup tells from the catalogue how the values of a series are made. It reads each host once: it is for one run.

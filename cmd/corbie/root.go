@@ -81,7 +81,7 @@ Start with "corbie serve"; look at a single node with "corbie poll HOST".`,
 	root.SetVersionTemplate("corbie {{.Version}}\n")
 	root.AddCommand(p.serveCommand(), p.checkCommand(), p.pollCommand(), p.hostsCommand(), p.graphsCommand(),
 		p.exportCommand(), p.problemsCommand(), p.ackCommand(), p.silenceCommand(), p.annotateCommand(), p.reportCommand(),
-		p.renameCommand(), p.removeCommand(), p.backupCommand(), p.restoreCommand(), p.importCommand(), p.demoCommand(),
+		p.renameCommand(), p.removeCommand(), p.backupCommand(), p.restoreCommand(), p.verifyCommand(), p.importCommand(), p.demoCommand(),
 		p.tokenCommand(), p.auditCommand())
 	p.complete(root)
 	return root

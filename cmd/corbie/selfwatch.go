@@ -50,7 +50,7 @@ func (a *app) newSelfWatch(dir string) *self.Watch {
 			if since := a.samples.StoppedSince(); !since.IsZero() {
 				p.Stopped, p.Why = max(time.Since(since), time.Second), a.samples.why()
 			}
-			p.SetAside = storage.SetAside(dir)
+			p.SetAside = storage.SetAside(dir) + len(storage.LastVerified(dir).Faults)
 			return p, err
 		},
 	})

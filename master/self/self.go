@@ -296,11 +296,11 @@ func disk(process Process) plugin {
 // storing is judged by the value just said, not by what is stored: it must be told while nothing can be stored.
 func storing(process Process) plugin {
 	p := newPlugin("storage", "graph_title Storing values", "graph_vlabel seconds and parts",
-		"graph_info Values that cannot be stored are asked for again where nodes keep them. Parts that were damaged lie in a folder named quarantine or set-aside.")
+		"graph_info Values that cannot be stored are asked for again where nodes keep them. Parts that were damaged lie in a folder named quarantine or set-aside, or are named by corbie verify.")
 	why := cmp.Or(munin.CleanText(process.Why), "see the master's log, and whether the disk of its data folder is full")
 	p.add("stopped", "seconds since values could be stored", process.Stopped.Seconds(), "critical :0",
 		"extinfo values are not stored: "+why+". Polls, notices and pages go on")
-	p.add("damaged", "damaged parts set aside", float64(process.SetAside), "warning :0",
+	p.add("damaged", "damaged parts", float64(process.SetAside), "warning :0",
 		"extinfo see the master's log for what is missing; delete the folders quarantine and set-aside in the data folder when they are of no use any more")
 	return p
 }
