@@ -44,7 +44,7 @@ func (s *Samples) plan(whole rollup.Span, step time.Duration, stored stored, the
 		if step%one.size != 0 {
 			continue
 		}
-		for _, side := range slices.Backward(one.sides) {
+		for _, side := range one.latest() {
 			if side.Span().Overlaps(whole) && settled.Holds(side.Span()) && current(side, blocks) {
 				before, after := split(one.part(side, there), there.raw)
 				p.take(before, side, false)
@@ -61,12 +61,18 @@ func (s *Samples) plan(whole rollup.Span, step time.Duration, stored stored, the
 		p.take(after, nil, true)
 	}
 	for _, one := range s.tiers.all {
-		for _, side := range slices.Backward(one.sides) {
+		for _, side := range one.latest() {
 			p.take(one.part(side, there), side, false)
 		}
 	}
 	slices.SortFunc(p.pieces, func(a, b piece) int { return cmp.Compare(a.From, b.From) })
 	return p.pieces
+}
+
+// latest are the side blocks, those first that were made last. After a death one that was replaced may still be there, and once the raw samples have
+// gone nothing else tells which of them it is.
+func (one *tier) latest() []*series.Side {
+	return slices.SortedFunc(slices.Values(one.sides), func(a, b *series.Side) int { return b.Name.Compare(a.Name) })
 }
 
 // part is the time of a side block of which there are buckets.
