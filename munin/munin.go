@@ -22,6 +22,8 @@ var (
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrAway says that what keeps the samples is another program, and that it does not answer.
 	ErrAway = errors.New("the storage engine does not answer")
+	// ErrTooMuch says that an answer would take more samples than may be read for one.
+	ErrTooMuch = errors.New("this takes too many samples")
 	// ErrInUse says that another process holds the data folder.
 	ErrInUse = errors.New("only one master at a time can use it")
 )

@@ -26,3 +26,6 @@ func ParseMarks(text []byte, now time.Time) (Marks, int, error) {
 func (m Marks) Text() ([]byte, error) {
 	return json.Marshal(&marks{Before: m.Before, Hours: m.Hours, Unfinished: m.Unfinished})
 }
+
+// SetMost changes how many samples one query reads.
+func (e *Elsewhere) SetMost(samples int) { e.most = samples }

@@ -114,6 +114,8 @@ func (s *Server) trouble(r *http.Request, err error) (int, TroublePage) {
 		t.Choices = similar(f, r.PathValue("host"))
 	case isNotFound(err):
 		t.Heading, t.Text = "There is no such page", "The overview leads to every group, host and graph."
+	case errors.Is(err, munin.ErrTooMuch):
+		status, t.Heading, t.Text = http.StatusUnprocessableEntity, "There is too much to read for one page", err.Error()+"."
 	case errors.Is(err, munin.ErrAway):
 		status, t.Heading = http.StatusServiceUnavailable, "The storage engine does not answer"
 		t.Text = "Samples are kept by another program, and it cannot be asked now. Hosts are polled and levels are judged all the same, " +

@@ -71,6 +71,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &bad):
 		status, kind = http.StatusBadRequest, "bad_data"
+	case errors.Is(err, munin.ErrTooMuch): // said to who asks, and worth no line in the log
 	case errors.Is(err, munin.ErrAway):
 		status, kind = http.StatusServiceUnavailable, "unavailable"
 	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):

@@ -70,7 +70,7 @@ func TestAHostThatTwoMastersPollByMistakeHasOneValueForEachTime(t *testing.T) {
 			}
 			refused := int64(0)
 			for _, r := range south.Rejected() {
-				refused += int64(r.Count)
+				refused += r.Count
 			}
 			// Prometheus compares with the newest sample of a series alone.
 			if want := map[remote.Engine]int64{remote.Prometheus: 1}[kind]; refused != want {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"time"
@@ -31,6 +32,9 @@ type querier struct {
 // Close has nothing to do.
 func (q *querier) Close() error { return nil }
 
+// maxSelected limits the samples that one selector of PromQL reads, 16 bytes each.
+const maxSelected = 20_000_000
+
 // Select reads the samples of the series that fit, with what is so new that the engine may not have it: a question for the last minutes must not find
 // a series missing of which there is a value.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
@@ -43,8 +47,12 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 		return series.SetOf(q.store.client.series(ctx, matchers, from, to))
 	}
 	var list []series.Labelled
+	read := 0
 	seen := make(map[munin.SeriesID]bool)
 	err := q.store.client.read(ctx, matchers, from, to, func(l labels.Labels, points []munin.Point) error {
+		if read += len(points); read > maxSelected {
+			return fmt.Errorf("%w, more than %d million: ask for fewer series or a shorter range, or ask the engine itself", munin.ErrTooMuch, maxSelected/1_000_000)
+		}
 		id := q.store.idOf(l)
 		seen[id] = true
 		list = append(list, series.Labelled{Labels: l, Points: join(points, within(q.store.recent.of(id), from, to))})

@@ -41,7 +41,7 @@ func (c *client) read(ctx context.Context, matchers []*labels.Matcher, from, to 
 		err = c.rangeSelector(ctx, matchers, from, to, in)
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %s at %s: no whole answer within %s", munin.ErrAway, c.target.Engine, c.target.Read, c.target.Timeout)
+		return fmt.Errorf("%w: %s at %s: no whole answer within %s: raise timeout of remote in corbie.yml, or ask for less", munin.ErrAway, c.target.Engine, c.target.Read, c.target.Timeout)
 	}
 	return err
 }
