@@ -5,25 +5,23 @@ import (
 	"errors"
 	"net/url"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"corbie/munin"
 	"corbie/storage/promapi"
 	"corbie/storage/series"
 )
 
 // newPrometheus makes what answers Prometheus' HTTP API, and what evaluates rules by it.
-func (a *app) newPrometheus(ctx context.Context, registry prometheus.Registerer, dir string) (err error) {
+func (a *app) newPrometheus(ctx context.Context) (err error) {
 	a.prom, err = promapi.New(promapi.Options{
 		Open: a.samples.querier(a.catalog), Limits: promapi.Limits(a.conf.Query), Interval: a.conf.Interval, Metadata: a.metadata,
-		Version: version(), Logger: a.log, Registerer: registry,
+		Version: version(), Logger: a.log, Registerer: a.metrics,
 		Rules:  func(asked url.Values, groups []string) any { return a.rules.Groups(asked, groups) },
 		Alerts: func(groups []string) any { return a.rules.Alerts(groups) },
 	})
 	if err != nil {
 		return err
 	}
-	return a.newRules(ctx, dir)
+	return a.newRules(ctx)
 }
 
 // metadata says of each metric what one of its graphs says, on a host of some groups.

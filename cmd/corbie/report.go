@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"corbie/alerts/forecast"
+	"corbie/master/jobs"
 	"corbie/munin"
 	"corbie/ui/report"
 )
@@ -85,4 +86,19 @@ func (r *reports) LastReport(ctx context.Context, name string) (munin.Report, er
 	}
 	r.fresh, r.until = made, time.Now().Add(freshFor*time.Since(start))
 	return made, nil
+}
+
+// capacityJob makes the capacity report by schedule.
+func (a *app) capacityJob() jobs.Job {
+	return jobs.Job{Name: capacityReport, Schedule: a.conf.Forecast.Schedule, Do: func(ctx context.Context) error {
+		r, err := a.survey(ctx, time.Now())
+		if err != nil {
+			return err
+		}
+		return a.catalog.SaveReport(ctx, r)
+	}}
+}
+
+func (a *app) survey(ctx context.Context, now time.Time) (munin.Report, error) {
+	return forecast.Survey(ctx, a.catalog, a.samples, now)
 }

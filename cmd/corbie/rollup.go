@@ -21,28 +21,30 @@ const trimSchedule = "41 3 * * *"
 // snapshotSchedule is when it is looked whether the next start would have much to read.
 const snapshotSchedule = "*/5 * * * *"
 
-// newJobs is the work that runs by schedule.
-func (a *app) newJobs(dir string) (*jobs.Runner, error) {
+// newJobs makes the work that is done by schedule.
+func (a *app) newJobs(context.Context) (err error) {
 	if a.samples.embedded == nil {
-		return jobs.New(a.log, a.capacityJob())
+		a.jobs, err = jobs.New(a.log, a.capacityJob())
+		return err
 	}
 	rollUp, err := a.rollUpJob()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	trim, err := a.trimJob()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	snapshot, err := a.snapshotJob()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	verify, err := a.verifyJob(dir)
+	verify, err := a.verifyJob(a.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return jobs.New(a.log, a.capacityJob(), rollUp, trim, snapshot, verify)
+	a.jobs, err = jobs.New(a.log, a.capacityJob(), rollUp, trim, snapshot, verify)
+	return err
 }
 
 // snapshotJob keeps short what a start after kill -9 has to read.

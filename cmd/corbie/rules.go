@@ -25,13 +25,13 @@ func loadRules(conf *config.Config) (*rules.Set, error) {
 
 // newRules makes what evaluates rules in PromQL. Its alerts go to the router and not to the evaluator of levels, which takes a field that no poll
 // describes for gone.
-func (a *app) newRules(ctx context.Context, dir string) error {
+func (a *app) newRules(ctx context.Context) error {
 	set, err := loadRules(a.conf)
 	if err != nil {
 		return err
 	}
 	a.rules, err = rules.New(rules.Options{
-		Query: a.prom.Instant, Ready: a.samples.upToDate, Record: a.samples.Record, Tell: a.tellRules, Host: a.hostOfLabels, File: filepath.Join(dir, alertsFolder, rulesFile),
+		Query: a.prom.Instant, Ready: a.samples.upToDate, Record: a.samples.Record, Tell: a.tellRules, Host: a.hostOfLabels, File: filepath.Join(a.dir, alertsFolder, rulesFile),
 		Every: min(a.conf.Interval, time.Minute), Settle: 2 * a.conf.Interval, URL: a.pageURL(), Logger: a.log,
 	})
 	if err != nil {

@@ -35,7 +35,7 @@ func watchesSelf(conf *config.Config) bool {
 }
 
 // newSelfWatch makes what writes the master's own graphs; nil when the name is taken.
-func (a *app) newSelfWatch(dir string) *self.Watch {
+func (a *app) newSelfWatch() *self.Watch {
 	if !watchesSelf(a.conf) {
 		a.log.Warn("a configured host has the name of the master's own graphs: there are none", "host", string(self.Host))
 		return nil
@@ -43,14 +43,14 @@ func (a *app) newSelfWatch(dir string) *self.Watch {
 	return self.New(self.Options{
 		Interval: a.conf.Interval, Poller: a.poller, Sink: a.samples, Catalog: a.catalog, Observe: a.observe, Log: a.log,
 		Process: func() (self.Process, error) {
-			p, err := usage(dir)
+			p, err := usage(a.dir)
 			for _, r := range a.samples.Rejected() {
 				p.Refused += r.Count
 			}
 			if since := a.samples.StoppedSince(); !since.IsZero() {
 				p.Stopped, p.Why = max(time.Since(since), time.Second), a.samples.why()
 			}
-			p.SetAside = storage.SetAside(dir) + len(storage.LastVerified(dir).Faults)
+			p.SetAside = storage.SetAside(a.dir) + len(storage.LastVerified(a.dir).Faults)
 			return p, err
 		},
 	})
