@@ -39,7 +39,7 @@ const (
 	largeStep       = 5 * time.Minute
 	largeSlots      = 138 // eleven and a half hours: as many as there can be before a block is cut
 	largeMoreSlots  = 8   // then a block is cut
-	largeGC         = 50  // as the master sets it
+	largeGC         = 25  // as a master sets it that has so much in memory
 )
 
 // largeNames are the graphs and fields of each host; strings are made once, as a master does.
