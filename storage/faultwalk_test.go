@@ -52,6 +52,7 @@ func childMeets(dir, from string) error {
 		switch err := s.Append(ctx, batch); {
 		case err == nil:
 			fmt.Println("s", host, at)
+			<-time.After(time.Millisecond) // a long walk shall not end with a log of an hour's reading
 		case disk.Stuck(err):
 			<-time.After(5 * time.Millisecond)
 		default:

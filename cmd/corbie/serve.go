@@ -120,14 +120,14 @@ func openCatalog(dir string, log *slog.Logger) (*catalog.Catalog, error) {
 	if !catalog.Damaged(err) {
 		return c, err
 	}
-	aside, errAside := catalog.SetAside(path, filepath.Join(dir, storage.SetAsideDir))
-	if errAside != nil {
-		return nil, errors.Join(err, errAside)
+	c, aside, errAfresh := catalog.OpenAfresh(path, filepath.Join(dir, storage.SetAsideDir), catalog.Options{Logger: log})
+	if errAfresh != nil {
+		return nil, errors.Join(err, errAfresh)
 	}
 	log.Error("the catalogue was damaged and is set aside; hosts and graphs are learnt anew from the polls, and the samples are all there, "+
 		"but titles of graphs that are gone, acknowledgements and which problems were open are forgotten: to have them back, stop the master and put "+
 		"the catalogue of a backup in its place", "err", err, "path", aside)
-	return catalog.Open(path, catalog.Options{Logger: log})
+	return c, nil
 }
 
 // warnOfRestart names what a reload cannot change in a running master.

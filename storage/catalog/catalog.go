@@ -68,10 +68,15 @@ func (c *Catalog) open(path string, steps fs.FS, opts Options) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c.hosts, c.polls, c.states = make(map[munin.HostID]*stored), newTogether(c.recordAll), newTogether(c.saveAll)
 	c.place = newPlace(path, log)
+	return c.start(steps)
+}
+
+// start opens the connections to where the catalogue is, and takes over what it says.
+func (c *Catalog) start(steps fs.FS) error {
+	c.hosts, c.polls, c.states = make(map[munin.HostID]*stored), newTogether(c.recordAll), newTogether(c.saveAll)
 	err := c.openPools(steps)
-	if err != nil && c.place.stuck(err) {
+	if err != nil && !c.place.inMemory() && c.place.stuck(err) {
 		if err = errors.Join(c.closePools(), c.place.leave(context.Background(), err)); err == nil {
 			err = c.openPools(steps)
 		}

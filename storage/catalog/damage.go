@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-sqlite3"
+
+	"corbie/storage/disk"
 )
 
 var errDamaged = errors.New("the file is damaged")
@@ -31,6 +33,25 @@ func check(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w: %s", errDamaged, result)
 	}
 	return nil
+}
+
+// OpenAfresh sets a damaged catalogue aside as SetAside does, and opens a new one in its place. Where the disk takes nothing the new one is in memory, as with
+// Open, and the damaged one is set aside before that is written.
+func OpenAfresh(path, dir string, opts Options) (c *Catalog, aside string, err error) {
+	aside, err = SetAside(path, dir)
+	if err == nil {
+		c, err = Open(path, opts)
+		return c, aside, err
+	}
+	if !disk.Stuck(err) {
+		return nil, aside, err
+	}
+	c = &Catalog{place: newPlace(path, opts.Logger)}
+	c.place.aside = dir
+	if err := errors.Join(c.place.leave(context.Background(), err), c.start(migrations)); err != nil {
+		return nil, path, fmt.Errorf("open a catalogue in memory: %w", errors.Join(err, c.Close()))
+	}
+	return c, path, nil
 }
 
 // SetAside moves a catalogue that nobody has open, with the files beside it, into a folder of its own inside the given one, and says which.

@@ -34,6 +34,7 @@ type place struct {
 	tried  time.Time    // to get back to the file
 	since  time.Time
 	before string // copy that has to be made of the file before it is replaced; empty: none
+	aside  string // folder where the file, which is damaged, goes before; empty: it is whole
 
 	anchor *sqlite3.SQLiteConn // keeps the database in memory alive
 	unlock func() error        // lets others edit the file again
@@ -192,7 +193,7 @@ func (p *place) reason(err error) error {
 // load copies the file to a database in memory that is empty. There may be none yet. The file of the log beside it counts as well; which way
 // it can be read depends on what is there, and on whether files can be made.
 func (p *place) load(ctx context.Context, uri string) error {
-	if _, err := os.Stat(p.path); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(p.path); errors.Is(err, os.ErrNotExist) || p.aside != "" {
 		return nil
 	}
 	ways := []settings{{"mode": "ro"}, {"mode": "rw", "_locking_mode": "EXCLUSIVE"}}
@@ -229,6 +230,12 @@ func (p *place) goBack(ctx context.Context) error {
 	bytes, err := p.room()
 	if err != nil {
 		return err
+	}
+	if p.aside != "" {
+		if _, err := SetAside(p.path, p.aside); err != nil {
+			return err
+		}
+		p.aside = ""
 	}
 	to, err := dial(fileURI(p.path, writer("rwc", "FULL")))
 	if err != nil {

@@ -252,3 +252,33 @@ func TestAFirstCatalogueIsMadeOnceThereIsRoom(t *testing.T) {
 		t.Errorf("after a restart: %v", got)
 	}
 }
+
+func TestADamagedCatalogueOnAReadOnlyDiskIsSetAsideLater(t *testing.T) {
+	disk := storagetest.SmallDisk(t, "size=24m")
+	path, aside := filepath.Join(disk, "catalog.db"), filepath.Join(disk, "set-aside")
+	text := strings.Repeat("this is no database. ", 1000)
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	storagetest.Remount(t, disk, true)
+	if c, err := catalog.Open(path, catalog.Options{}); !catalog.Damaged(err) {
+		t.Fatalf("opened %v, %v", c, err)
+	}
+	c, where, err := catalog.OpenAfresh(path, aside, catalog.Options{})
+	must(t, err)
+	must(t, c.SaveStates(t.Context(), []munin.AlertState{stateOf("meanwhile", 8)}))
+	if where != path || !c.InMemory() {
+		t.Errorf("it is at %s, in memory %v", where, c.InMemory())
+	}
+	storagetest.Remount(t, disk, false)
+	back(t, c)
+	closeCatalog(t, c)
+	if got := values(t, open(t, path)); got["meanwhile"] != 8 {
+		t.Errorf("after a restart: %v", got)
+	}
+	kept, err := filepath.Glob(filepath.Join(aside, "*", "catalog.db"))
+	if must(t, err); len(kept) != 1 {
+		t.Fatalf("set aside: %v", kept)
+	}
+	if got, err := os.ReadFile(kept[0]); err != nil || string(got) != text {
+		t.Errorf("what was set aside is not what was there: %v", err)
+	}
+}

@@ -122,7 +122,16 @@ func stuckDir(t *testing.T, dir string) (want []munin.Reading) {
 		t.Fatal(err)
 	}
 	news, late := every(id("a"), now, time.Hour, 0), every(id("a"), now, 6*time.Hour, 5*time.Hour)
-	add(t, db, news...)
+	add(t, db, news[:6]...)
+	closeDB(t, db)
+	db = open(t, made, series.Options{})
+	if err := os.Remove(filepath.Join(made, "reserve")); err != nil {
+		t.Fatal(err)
+	}
+	if wrote, err := db.Snapshot(t.Context(), 0); err != nil || wrote.Series == 0 {
+		t.Fatalf("a snapshot of %d series, %v", wrote.Series, err)
+	}
+	add(t, db, news[6:]...)
 	add(t, db, late...)
 	if err := os.CopyFS(dir, os.DirFS(made)); err != nil {
 		t.Fatal(err)
@@ -141,7 +150,11 @@ func TestAStoreIsReadWhereNothingCanBeWrittenAndOpensByItself(t *testing.T) {
 		"as it is": func(*testing.T, string) {},
 		"torn": func(t *testing.T, dir string) {
 			t.Helper()
-			f, err := os.OpenFile(filepath.Join(dir, "wal", "00000000"), os.O_WRONLY|os.O_APPEND, 0)
+			all, err := filepath.Glob(filepath.Join(dir, "wal", "0*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(slices.Max(all), os.O_WRONLY|os.O_APPEND, 0)
 			if err == nil {
 				_, err = f.WriteString("\x02torn")
 				err = errors.Join(err, f.Close())

@@ -250,9 +250,14 @@ func wantAll(t *testing.T, got []munin.Point, want []munin.Reading) {
 // killed copies the folder of an open DB: what would be there after kill -9.
 func killed(t *testing.T, dir string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
+	for {
+		to := filepath.Join(t.TempDir(), "copy")
+		err := os.CopyFS(to, os.DirFS(dir))
+		if err == nil {
+			return to
+		}
+		if !errors.Is(err, os.ErrNotExist) { // else the TSDB was just about to rename something
+			t.Fatal(err)
+		}
 	}
-	return to
 }

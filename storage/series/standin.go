@@ -64,6 +64,10 @@ func (db *DB) showAll(to string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	snapshot, err := newestSnapshot(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	for _, e := range entries {
 		from, name := filepath.Join(dir, e.Name()), e.Name()
 		_, notBlock := ulid.ParseStrict(name)
@@ -74,6 +78,8 @@ func (db *DB) showAll(to string) error {
 			err = showLog(from, filepath.Join(to, name))
 		case name == lateLogNew:
 			err = showLog(from, filepath.Join(to, lateLog))
+		case from == snapshot:
+			err = showFiles(from, filepath.Join(to, name))
 		case notBlock == nil:
 			err = db.showBlock(from, filepath.Join(to, name))
 		}
