@@ -6,12 +6,19 @@ import "math"
 // Graphs, levels, rollups and forecasts all go through it, so that they agree.
 type Rater struct {
 	source Source
+	limit  float64 // seconds between two samples that a rate may be made of
 	last   Point
 	begun  bool
 }
 
 // NewRater begins with no sample seen: the first sample of a rate gives unknown.
-func NewRater(source Source) *Rater { return &Rater{source: source} }
+func NewRater(source Source) *Rater {
+	r := &Rater{source: source, limit: math.Inf(1)}
+	if source.Heartbeat > 0 {
+		r.limit = source.Heartbeat.Seconds()
+	}
+	return r
+}
 
 const (
 	wrap32 = 1 << 32
@@ -35,7 +42,7 @@ func (r *Rater) Next(p Point) float64 {
 	}
 	r.last, r.begun = p, true
 	seconds := float64(p.T-before.T) / 1000
-	if !begun || r.source.Heartbeat > 0 && seconds > r.source.Heartbeat.Seconds() {
+	if !begun || seconds > r.limit {
 		return math.NaN()
 	}
 	switch r.source.Type {
@@ -64,7 +71,7 @@ func (r *Rater) counter(delta, seconds float64) float64 {
 }
 
 func (r *Rater) bounded(v float64) float64 {
-	if math.IsInf(v, 0) || r.source.Bounds.Outside(v) {
+	if v-v != 0 || r.source.Bounds.Outside(v) { // Infinite, or NaN, minus itself is NaN.
 		return math.NaN()
 	}
 	return v

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"corbie/munin"
-	"corbie/storage"
 	"corbie/storage/storagetest"
 )
 
@@ -50,48 +49,6 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(n*fields)/spent.Seconds(), "samples/cpu-s")
 }
 
-func yearOf(b *testing.B, sources []munin.Source) (*storage.Samples, munin.Range) {
-	b.Helper()
-	return yearsOf(b, sources, 1)
-}
-
-func yearsOf(b *testing.B, sources []munin.Source, years int) (*storage.Samples, munin.Range) {
-	b.Helper()
-	dir := b.TempDir()
-	to := time.Now().Truncate(time.Hour)
-	r := munin.Range{From: to.Add(-time.Duration(years) * 365 * 24 * time.Hour), To: to}
-	values := make(map[munin.SeriesID]func(time.Time) float64)
-	for i, source := range sources {
-		values[source.ID] = func(t time.Time) float64 {
-			if source.Type.IsRate() {
-				return float64(t.Unix()) * float64(1000+i)
-			}
-			return math.Round(1e9 + 1e8*math.Sin(float64(t.Unix())/86400+float64(i)))
-		}
-	}
-	if err := storagetest.Backfill(dir, values, r, 5*time.Minute); err != nil {
-		b.Fatal(err)
-	}
-	return open(b, dir), r
-}
-
-// BenchmarkQueryYear reads a year of 5-minute samples for a picture of 800 steps.
-func BenchmarkQueryYear(b *testing.B) {
-	for _, n := range []int{1, 50} {
-		b.Run(fmt.Sprintf("series=%d", n), func(b *testing.B) {
-			sources := benchSources(n)
-			s, r := yearOf(b, sources)
-			b.ReportAllocs()
-			for b.Loop() {
-				got, err := s.Query(b.Context(), sources, r, 11*time.Hour)
-				if err != nil || got[0].Buckets[400].Count != 132 {
-					b.Fatal(err, got[0].Buckets[400])
-				}
-			}
-		})
-	}
-}
-
 // BenchmarkLatest reads the newest values of one host, as is done after each poll, and of all.
 func BenchmarkLatest(b *testing.B) {
 	s := open(b, b.TempDir())
@@ -119,10 +76,14 @@ func BenchmarkLatest(b *testing.B) {
 	}
 }
 
-// BenchmarkBackfill writes a year of one series.
+// BenchmarkBackfill writes a year of ten fields.
 func BenchmarkBackfill(b *testing.B) {
-	sources := benchSources(1)
+	to := time.Now().Truncate(time.Hour)
+	r := munin.Range{From: to.AddDate(-1, 0, 0), To: to}
 	for b.Loop() {
-		yearOf(b, sources)
+		_, values := storagetest.Fleet(1, 10)
+		if err := storagetest.Backfill(b.TempDir(), values, r, 5*time.Minute); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
