@@ -51,11 +51,15 @@ Run it as the user of the master.`,
 
 func (p *program) restoreCommand() *cobra.Command {
 	var blocks []string
+	var leaveOut bool
 	cmd := &cobra.Command{
 		Use:   "restore DIR",
 		Short: "Put a backup into an empty data folder, or one block of it in place of a damaged one",
 		Long: `restore reads the whole backup in DIR and compares it with its checksums; only when
 all of it is good it writes the data folder, which must be empty or not exist.
+
+Where a backup is damaged itself and there is no other, --leave-out-damaged brings
+back all but what is damaged, and says what that is.
 
 With --block it brings back single blocks of a data folder that is in use otherwise:
 those that 'corbie verify' or the log call damaged, by their paths, and those in
@@ -63,7 +67,9 @@ raw/quarantine as raw/NAME. Each is read and checked in the backup first; it is
 refused where the block in place is whole, or where the master has put what is in it
 into another one since. The damaged block is moved to set-aside.
 
-Stop the master first, and run this as its user.`,
+Stop the master first, and run this as its user. With "storage: remote" samples are
+in the engine; what waited for it when the backup was made is sent to it after the
+start. It may have some of that already, which changes nothing.`,
 		Example: `  systemctl stop corbie
   mv /var/lib/corbie /var/lib/corbie.old
   corbie restore /srv/backup/corbie
@@ -71,12 +77,16 @@ Stop the master first, and run this as its user.`,
   corbie restore --block raw/01JA2B3C4D5E6F7G8H9JKMNPQR /srv/backup/corbie`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(blocks) > 0 && leaveOut {
+				return usageError{errors.New("--block brings back one block, --leave-out-damaged all of a backup that is good: choose one")}
+			}
 			if len(blocks) > 0 {
 				return p.restoreBlocks(cmd.Context(), args[0], blocks)
 			}
-			return p.restore(cmd.Context(), args[0])
+			return p.restore(cmd.Context(), args[0], leaveOut)
 		},
 	}
+	cmd.Flags().BoolVar(&leaveOut, "leave-out-damaged", false, "bring back what is good of a backup that is damaged")
 	cmd.Flags().StringSliceVar(&blocks, "block", nil, "bring back only this block of the data folder, such as raw/01JA2B3C4D5E6F7G8H9JKMNPQR; may be given several times")
 	return cmd
 }
@@ -89,6 +99,9 @@ func (p *program) restoreBlocks(ctx context.Context, dir string, blocks []string
 	}
 	if _, err := os.Stat(filepath.Join(data, catalogFile)); err != nil {
 		return fmt.Errorf("%s: no data of a master there; name its folder with --data: %w", data, err)
+	}
+	if err := checkOwner(data); err != nil {
+		return err
 	}
 	release, err := storage.Lock(data)
 	if err != nil {
@@ -183,7 +196,7 @@ func (p *program) elsewhere(result backup.Result) {
 	fmt.Fprintf(p.stdout, "Samples are not in it: %s keeps them and needs a backup of its own%s. What waits for it, %s, is in it.\n", where, how, size(result.Queued))
 }
 
-func (p *program) restore(ctx context.Context, dir string) error {
+func (p *program) restore(ctx context.Context, dir string, leaveOut bool) error {
 	data, err := p.findData()
 	if err != nil {
 		return err
@@ -192,10 +205,22 @@ func (p *program) restore(ctx context.Context, dir string) error {
 		return err
 	}
 	progress := newProgress(p.stderr)
-	result, err := backup.Restore(ctx, dir, data, progress.add)
+	var result backup.Result
+	var lost []string
+	if leaveOut {
+		result, lost, err = backup.RestoreGood(ctx, dir, data, progress.add)
+	} else {
+		result, err = backup.Restore(ctx, dir, data, progress.add)
+	}
 	progress.end()
+	if errors.Is(err, backup.ErrDamaged) {
+		return fmt.Errorf("%w\nwhere there is no other backup, --leave-out-damaged brings back the rest", err)
+	}
 	if err != nil {
 		return err
+	}
+	for _, what := range lost {
+		fmt.Fprintf(p.stderr, "left out, as it is damaged: %s\n", what)
 	}
 	fmt.Fprintf(p.stdout, "%s is restored as of %s: %d files, %s\n", data, result.Made.Local().Format(time.DateTime), result.Files, size(result.Bytes))
 	if !result.Samples {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"corbie/internal/testenv"
 )
@@ -37,6 +38,38 @@ func TestABackupOfARunningMasterExportsTheSameWhenItIsRestored(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(place, "catalog.db")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADamagedBackupSaysHowToHaveTheRest(t *testing.T) {
+	data, dir, place := t.TempDir(), filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "new")
+	mustCorbie(t, "import", "munin", "--dbdir", muninDB(t, time.Now().Unix()/86400*86400), "--data", data)
+	mustCorbie(t, "backup", dir, "--data", data)
+	var largest string
+	var size int64
+	if err := filepath.WalkDir(filepath.Join(dir, "objects"), func(path string, e os.DirEntry, err error) error {
+		if info, statErr := e.Info(); err == nil && statErr == nil && !e.IsDir() && info.Size() > size {
+			largest, size = path, info.Size()
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(largest); err != nil {
+		t.Fatal(err)
+	}
+	if _, talk, code := corbie(t, "backup", "--check", dir); code != exitFailed || !strings.Contains(talk, "make the backup again") {
+		t.Errorf("check: exit %d: %s", code, talk)
+	}
+	if _, talk, code := corbie(t, "restore", dir, "--data", place); code != exitFailed || !strings.Contains(talk, "--leave-out-damaged brings back the rest") {
+		t.Errorf("restore: exit %d: %s", code, talk)
+	}
+	out, talk, code := corbie(t, "restore", "--leave-out-damaged", dir, "--data", place)
+	if code != exitOK || !strings.Contains(talk, "left out, as it is damaged: ") || !strings.Contains(out, "is restored as of") {
+		t.Errorf("the rest: exit %d: %s%s", code, out, talk)
+	}
+	if _, err := os.Stat(filepath.Join(place, "imported")); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"corbie/storage/catalog"
@@ -24,7 +25,7 @@ func Check(ctx context.Context, dir string, progress Progress) (Result, error) {
 	if err == nil {
 		err = m.check(ctx, dir, progress)
 	}
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("%w\ndelete what is damaged and make the backup again: what the master still has is then copied anew", err)
 	}
 	if err != nil {
@@ -33,8 +34,8 @@ func Check(ctx context.Context, dir string, progress Progress) (Result, error) {
 	return m.result(), nil
 }
 
-// errDamaged marks a file of a backup that is not what was stored.
-var errDamaged = errors.New("damaged")
+// ErrDamaged says that a file of a backup is not what was stored.
+var ErrDamaged = errors.New("damaged")
 
 // check compares each file with its checksum; several problems are told at once.
 func (m *manifest) check(ctx context.Context, dir string, progress Progress) error {
@@ -54,7 +55,7 @@ func (m *manifest) check(ctx context.Context, dir string, progress Progress) err
 func copyChecked(ctx context.Context, f *file, dir string, to io.Writer, progress Progress) error {
 	in, err := os.Open(f.object(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %s is missing: %w", f.Path, f.object(dir), errDamaged)
+		return fmt.Errorf("%s: %s is missing: %w", f.Path, f.object(dir), ErrDamaged)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
@@ -71,7 +72,7 @@ func copyChecked(ctx context.Context, f *file, dir string, to io.Writer, progres
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
 	if n != f.Size || hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
-		return fmt.Errorf("%s: %s has another checksum than when it was stored: %w", f.Path, in.Name(), errDamaged)
+		return fmt.Errorf("%s: %s has another checksum than when it was stored: %w", f.Path, in.Name(), ErrDamaged)
 	}
 	return nil
 }
@@ -89,6 +90,11 @@ func Restore(ctx context.Context, dir, data string, progress Progress) (Result, 
 	if err != nil {
 		return Result{}, fmt.Errorf("restore, nothing was changed: %w", err)
 	}
+	return m.place(ctx, dir, data)
+}
+
+// place puts the files of a manifest into an empty data folder.
+func (m *manifest) place(ctx context.Context, dir, data string) (Result, error) {
 	part := filepath.Join(data, partDir)
 	if err := m.unpack(ctx, dir, part); err != nil {
 		return Result{}, fmt.Errorf("restore: %w", errors.Join(err, os.RemoveAll(part)))
@@ -138,6 +144,9 @@ func (m *manifest) unpack(ctx context.Context, dir, part string) error {
 		if err := f.unpack(ctx, dir, filepath.Join(part, filepath.FromSlash(f.Path))); err != nil {
 			return err
 		}
+	}
+	if !slices.ContainsFunc(m.Files, func(f file) bool { return f.Path == catalogName }) {
+		return nil
 	}
 	return catalog.Check(ctx, filepath.Join(part, catalogName))
 }
