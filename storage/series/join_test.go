@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"corbie/internal/testenv"
 	"corbie/munin"
 	"corbie/storage/series"
 )
@@ -46,12 +47,12 @@ func odd(rng *rand.Rand) float64 {
 }
 
 func TestMergedBlocksHaveLargeChunksAndEverySample(t *testing.T) {
-	const days, step = 9, 5 * time.Minute
-	const threeDays = 3 * 24 * int64(time.Hour/time.Millisecond)
+	const days, step = 4, 5 * time.Minute
+	const day = 24 * int64(time.Hour/time.Millisecond)
 	dir, rng, now := t.TempDir(), rand.New(rand.NewPCG(3, 1)), atomic.Int64{}
 	begin := time.Unix(0, 0).Add(400 * 27 * 24 * time.Hour)
 	now.Store(begin.UnixMilli())
-	opts := series.Options{Now: func() time.Time { return time.UnixMilli(now.Load()) }, Work: 5 * time.Millisecond}
+	opts := series.Options{Now: func() time.Time { return time.UnixMilli(now.Load()) }, Work: 20 * time.Millisecond}
 	db := open(t, dir, opts)
 	regular, rare, late := id("regular"), id("rare"), id("late")
 	want := make(map[munin.SeriesID][]munin.Reading)
@@ -89,11 +90,11 @@ func TestMergedBlocksHaveLargeChunksAndEverySample(t *testing.T) {
 		}
 	}
 	ask()
-	waitFor(t, "the blocks are merged", func() bool {
+	testenv.Eventually(t, "the blocks are merged", func() bool {
 		blocks, _, err := db.Finished()
 		merged := 0
 		for _, b := range blocks {
-			if b.Span.To-b.Span.From >= threeDays {
+			if b.Span.To-b.Span.From >= day {
 				merged++
 			}
 		}
@@ -102,7 +103,7 @@ func TestMergedBlocksHaveLargeChunksAndEverySample(t *testing.T) {
 	ask()
 	closeDB(t, db)
 	for _, b := range statsOf(t, dir) {
-		if b.MaxTime-b.MinTime < threeDays {
+		if b.MaxTime-b.MinTime < day {
 			continue
 		}
 		if per := b.Stats.NumSamples / b.Stats.NumChunks; per < 150 {
