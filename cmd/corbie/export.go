@@ -75,7 +75,7 @@ what graphs show instead: rates, averaged over steps of the given length.
 
 What was imported from Munin, and times of which only hours or days are left, hold
 averages and no values as plugins said them: they are in an export with --step
-(5m, 1h, 1d), and not in one without.
+(5m, 1h, 1d), and not in one without, which then says so in a line on stderr.
 
 The formats: csv, with a heading; jsonl, one object a line; openmetrics, from which
 'promtool tsdb create-blocks-from openmetrics' makes blocks for Prometheus, and
@@ -108,6 +108,9 @@ does not grow with how much is printed. How far it is is shown on a terminal.`,
 			shown := newExportProgress(p.stderr, p.stdout, flags.progress)
 			err = p.export(cmd.Context(), r, want, shown)
 			shown.end(err == nil)
+			if left := shown.left.String(); err == nil && left != "" {
+				fmt.Fprintln(p.stderr, "corbie: export:", left)
+			}
 			return errors.Join(err, r.close())
 		},
 	}
@@ -245,6 +248,7 @@ func (e *exporter) graph(ctx context.Context, part exportPart) error {
 			return fmt.Errorf("export %s: %w", id, err)
 		}
 		source := g.Source(part.host.ID, &g.Fields[i], part.host.Interval)
+		first := e.want.span.To
 		for _, piece := range pieces(e.want.span, e.want.step, g.Step(part.host.Interval)) {
 			points, err := e.r.points(ctx, source, piece, e.want.step)
 			if err != nil {
@@ -256,9 +260,60 @@ func (e *exporter) graph(ctx context.Context, part exportPart) error {
 				}
 			}
 			e.shown.add(len(points))
+			if len(points) > 0 && points[0].Time().Before(first) {
+				first = points[0].Time()
+			}
+		}
+		if err := e.lookBefore(ctx, source, first); err != nil {
+			return fmt.Errorf("export %s: %w", id, err)
 		}
 	}
 	return nil
+}
+
+// lookBefore finds out whether there is history of a field before its first value as the plugin said it: hours, days, or what was imported.
+func (e *exporter) lookBefore(ctx context.Context, source munin.Source, first time.Time) error {
+	before := munin.Range{From: e.want.span.From, To: first.Truncate(time.Hour)}
+	if e.want.step > 0 || e.r.samples.embedded == nil || !before.From.Before(before.To) {
+		return nil
+	}
+	found, err := e.r.samples.Query(ctx, []munin.Source{source}, before, time.Hour)
+	if err != nil {
+		return err
+	}
+	for i, b := range found[0].Buckets {
+		// An hour that begins before the range may have values in it as the plugin said them.
+		if start := found[0].Start.Add(time.Duration(i) * time.Hour); b.Count > 0 && !start.Before(before.From) {
+			e.shown.left.add(start, first)
+			break
+		}
+	}
+	return nil
+}
+
+// leftOut is history that an export of values as plugins said them cannot hold.
+type leftOut struct {
+	fields   int
+	from, to time.Time
+}
+
+func (l *leftOut) add(from, to time.Time) {
+	if l.fields == 0 || from.Before(l.from) {
+		l.from = from
+	}
+	if l.fields == 0 || to.After(l.to) {
+		l.to = to
+	}
+	l.fields++
+}
+
+// String is empty where nothing was left out.
+func (l *leftOut) String() string {
+	if l.fields == 0 {
+		return ""
+	}
+	return fmt.Sprintf("not in it: older history of %s, from %s up to %s, of which only averages are left or were imported; --step 1h prints it",
+		plural(l.fields, "field", "fields"), l.from.Format(time.DateOnly), l.to.Format(time.DateOnly))
 }
 
 // exportSpan is what is printed of a series at once, and what has to be read for it: of names that belong together values around it decide

@@ -199,8 +199,17 @@ func TestImportedHistoryIsInAnExportOfStepsAndNotInOneOfRawValues(t *testing.T) 
 		t.Fatal(err)
 	}
 	args := []string{"export", "alone", "--data", data, "--from", fmt.Sprint(begin.Unix()), "--to", fmt.Sprint(begin.Add(48 * time.Hour).Unix()), "--format", "openmetrics"}
-	if text := mustCorbie(t, args...); text != "# TYPE munin_temperature unknown\n# EOF\n" {
-		t.Errorf("raw: %s", text)
+	text, talk, code := corbie(t, args...)
+	if code != exitOK || text != "# TYPE munin_temperature unknown\n# EOF\n" {
+		t.Errorf("raw: exit %d, %s", code, text)
+	}
+	// It is not lost silently.
+	if want := "corbie: export: not in it: older history of 1 field, from " + begin.Format(time.DateOnly) + " up to "; !strings.HasPrefix(talk, want) ||
+		strings.Count(talk, "\n") != 1 || !strings.Contains(talk, "--step 1h prints it") {
+		t.Errorf("it says %q, want %q", talk, want)
+	}
+	if _, talk, _ := corbie(t, "export", "alone", "--data", data, "--from", "now-3d"); talk != "" {
+		t.Errorf("where nothing is left out it says %q", talk)
 	}
 	var want strings.Builder
 	want.WriteString("# TYPE munin_temperature unknown\n")
@@ -208,8 +217,8 @@ func TestImportedHistoryIsInAnExportOfStepsAndNotInOneOfRawValues(t *testing.T) 
 		fmt.Fprintf(&want, "munin_temperature{field=\"r1\",graph=\"temperature.rack\",host=\"alone\",rollup=\"avg\"} 7 %d\n", begin.Unix()+hour*3600)
 	}
 	want.WriteString("# EOF\n")
-	if text := mustCorbie(t, append(args, "--step", "1h")...); text != want.String() {
-		t.Errorf("in hours:\n%s\nwant\n%s", text, want.String())
+	if text, talk, _ := corbie(t, append(args, "--step", "1h")...); text != want.String() || talk != "" {
+		t.Errorf("in hours:\n%s%s\nwant\n%s", talk, text, want.String())
 	}
 }
 

@@ -172,6 +172,7 @@ type exportProgress struct {
 	total    int // graphs
 	done     int
 	values   int64
+	left     leftOut
 }
 
 // newExportProgress shows it where it was asked for, and on a terminal that does not show the values themselves.
