@@ -55,7 +55,7 @@ func (m *manifest) check(ctx context.Context, dir string, progress Progress) err
 func copyChecked(ctx context.Context, f *file, dir string, to io.Writer, progress Progress) error {
 	in, err := os.Open(f.object(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %s is missing: %w", f.Path, f.object(dir), ErrDamaged)
+		return fmt.Errorf("%s: the backup is %w: %s is missing", f.Path, ErrDamaged, f.object(dir))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
@@ -72,7 +72,7 @@ func copyChecked(ctx context.Context, f *file, dir string, to io.Writer, progres
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
 	if n != f.Size || hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
-		return fmt.Errorf("%s: %s has another checksum than when it was stored: %w", f.Path, in.Name(), ErrDamaged)
+		return fmt.Errorf("%s: %s is %w: its checksum is not the one it was stored with", f.Path, in.Name(), ErrDamaged)
 	}
 	return nil
 }
