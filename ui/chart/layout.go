@@ -80,7 +80,7 @@ func (m *Model) Scene(p Picture) *Scene {
 	d.marks()
 	if m.Empty() {
 		d.scene.offer(Item{
-			Text: "no values in this time", Size: textFont, Colour: mutedColour(), Anchor: Middle,
+			Text: "no values in this time", Size: textFont, Colour: mutedColour(), Halo: true, Anchor: Middle,
 			X: d.scene.Plot.X + d.scene.Plot.W/2, Y: d.scene.Plot.Y + d.scene.Plot.H/2 + 4,
 		})
 	}
