@@ -174,7 +174,7 @@ func TestWhoDidNotSignInIsSentToTheForm(t *testing.T) {
 			t.Errorf("%s: %s", path, answer.Status)
 		}
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/login"} {
+	for _, path := range []string{"/healthz", "/readyz", "/-/healthy", "/-/ready", "/login"} {
 		if answer := h.send(t, http.MethodGet, path, ""); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", path, answer.Status)
 		}

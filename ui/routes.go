@@ -15,8 +15,13 @@ const promPath = "/api/v1/"
 // routes says which page answers for which path.
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { writeText(w, r, http.StatusOK, "ok\n") })
-	mux.HandleFunc("/readyz", s.ready)
+	// The second of each is what promtool asks for.
+	for _, path := range []string{"/healthz", "/-/healthy"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { writeText(w, r, http.StatusOK, "ok\n") })
+	}
+	for _, path := range []string{"/readyz", "/-/ready"} {
+		mux.HandleFunc(path, s.ready)
+	}
 	mux.HandleFunc("/static/{hash}/{name}", s.assets.serve)
 	if s.opts.Metrics != nil {
 		mux.Handle("/metrics", s.opts.Metrics)

@@ -58,7 +58,7 @@ func (s *Server) guarded(next http.Handler) (http.Handler, error) {
 func needs(r *http.Request) munin.Role {
 	path := r.URL.Path
 	switch {
-	case path == "/healthz", path == "/readyz", strings.HasPrefix(path, "/static/"):
+	case path == "/healthz", path == "/readyz", path == "/-/healthy", path == "/-/ready", strings.HasPrefix(path, "/static/"):
 		return access.Public
 	case path == "/login", path == "/logout", path == "/preferences", path == "/account", strings.HasPrefix(path, "/login/"), strings.HasPrefix(path, "/account/"):
 		return munin.NoRole

@@ -134,6 +134,13 @@ func TestGrafanasDataSourceFindsWhatItAsksFor(t *testing.T) {
 		{http.MethodPost, "/api/v1/labels", with("match[]", "munin_temperature"), `"graph","group","host"`},
 		{http.MethodPost, "/api/v1/series", with("match[]", `{group="hall"}`), `"host":"probe.test"`},
 		{http.MethodPost, "/api/v1/query_range", with("query", "munin_temperature", "step", "3600"), `"matrix"`},
+		{http.MethodGet, "/api/v1/status/runtimeinfo", nil, `"reloadConfigSuccess":true`},
+		{http.MethodGet, "/api/v1/status/flags", nil, `"query.max-samples":"10000"`},
+		{http.MethodGet, "/api/v1/targets", url.Values{"state": {"active"}}, `"activeTargets":[]`},
+		{http.MethodGet, "/api/v1/alertmanagers", nil, `"activeAlertmanagers":[]`},
+		{http.MethodGet, "/api/v1/alerts", nil, `"alerts":[]`},
+		{http.MethodGet, "/api/v1/rules", nil, `"groups":[]`},
+		{http.MethodPost, "/api/v1/format_query", url.Values{"query": {"sum  by(host)(munin_load)"}}, "sum by (host) (munin_load)"},
 		{http.MethodGet, "/api/v1/query_exemplars", with("query", "munin_temperature"), `[]`},
 	} {
 		status, data := master.ask(t, c.method, c.path, c.form)
@@ -150,6 +157,17 @@ func TestGrafanasDataSourceFindsWhatItAsksFor(t *testing.T) {
 	} {
 		if status, data := master.ask(t, http.MethodPost, path, form); status/100 != 4 {
 			t.Errorf("%s is not refused: %d %.300s", path, status, data)
+		}
+	}
+	for _, path := range []string{"/-/healthy", "/-/ready"} {
+		if status, text := testenv.Get(t, master.url()+path); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	for _, path := range []string{"parse_query?query=1", "status/config", "status/tsdb", "nothing"} {
+		status, text := testenv.Get(t, master.url()+"/api/v1/"+path)
+		if status != http.StatusNotFound || !strings.Contains(text, `"status":"error","errorType":"not_found"`) {
+			t.Errorf("/api/v1/%s, which is not served: %d %s", path, status, text)
 		}
 	}
 	if status, text := testenv.Get(t, master.url()+"/federate?match[]=munin_temperature"); status != http.StatusOK ||

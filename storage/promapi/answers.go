@@ -111,6 +111,32 @@ func (a *API) buildInfo(*http.Request) (any, annotations.Annotations, error) {
 	}, nil, nil
 }
 
+// runtimeInfo answers /api/v1/status/runtimeinfo with what there is of it here.
+func (a *API) runtimeInfo(*http.Request) (any, annotations.Annotations, error) {
+	return map[string]any{
+		"startTime": a.began.UTC(), "serverTime": time.Now().UTC(), "reloadConfigSuccess": true, "goroutineCount": runtime.NumGoroutine(),
+		"GOMAXPROCS": runtime.GOMAXPROCS(0), "corruptionCount": 0,
+	}, nil, nil
+}
+
+// flags answers /api/v1/status/flags with the limits of queries, under Prometheus' names.
+func (a *API) flags(*http.Request) (any, annotations.Annotations, error) {
+	return map[string]string{
+		"query.lookback-delta": a.lookback().String(), "query.max-concurrency": strconv.Itoa(a.limits.Concurrency),
+		"query.max-samples": strconv.Itoa(a.limits.MaxSamples), "query.timeout": a.limits.Timeout.String(),
+	}, nil, nil
+}
+
+// targets answers /api/v1/targets: nothing is scraped here.
+func (a *API) targets(*http.Request) (any, annotations.Annotations, error) {
+	return map[string]any{"activeTargets": []string{}, "droppedTargets": []string{}, "droppedTargetCounts": map[string]int{}}, nil, nil
+}
+
+// alertmanagers answers /api/v1/alertmanagers: Corbie is its own.
+func (a *API) alertmanagers(*http.Request) (any, annotations.Annotations, error) {
+	return map[string]any{"activeAlertmanagers": []string{}, "droppedAlertmanagers": []string{}}, nil, nil
+}
+
 // rules answers /api/v1/rules.
 func (a *API) rules(r *http.Request) (any, annotations.Annotations, error) {
 	if a.opts.Rules == nil {

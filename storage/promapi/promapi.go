@@ -83,6 +83,7 @@ type API struct {
 	parser  parser.Parser
 	handler http.Handler
 	slots   chan struct{}
+	began   time.Time
 	groups  []string // whose hosts may be seen; empty: all
 }
 
@@ -111,7 +112,7 @@ func New(opts Options) (*API, error) {
 	if opts.Registerer == nil {
 		opts.Registerer = prometheus.NewRegistry()
 	}
-	a := &API{opts: opts, limits: opts.Limits.withDefaults(), log: opts.Logger, parser: parser.NewParser(parser.Options{})}
+	a := &API{opts: opts, limits: opts.Limits.withDefaults(), log: opts.Logger, parser: parser.NewParser(parser.Options{}), began: time.Now()}
 	a.slots = make(chan struct{}, a.limits.Concurrency)
 	a.engine = promql.NewEngine(promql.EngineOpts{
 		Logger: a.log, Reg: opts.Registerer, MaxSamples: a.limits.MaxSamples, Timeout: a.limits.Timeout,
@@ -143,11 +144,12 @@ func (a *API) routes() http.Handler {
 	}
 	for path, h := range map[string]answer{
 		"/label/{name}/values": a.labelValues, "/metadata": a.metadata, "/status/buildinfo": a.buildInfo, "/rules": a.rules, "/alerts": a.alerts,
+		"/status/runtimeinfo": a.runtimeInfo, "/status/flags": a.flags, "/targets": a.targets, "/alertmanagers": a.alertmanagers,
 	} {
 		mux.HandleFunc("GET "+prefix+path, a.limited(a.serve(h)))
 	}
 	mux.HandleFunc(prefix+"/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "not_found", fmt.Sprintf("%s %s is not served: samples can be asked for, nothing else", r.Method, r.URL.Path))
+		writeError(w, http.StatusNotFound, "not_found", fmt.Sprintf("%s %s is not served: samples, labels, rules and alerts can be asked for, nothing else; pages show the rest", r.Method, r.URL.Path))
 	})
 	return mux
 }

@@ -73,7 +73,10 @@ func BenchmarkFiveYears(b *testing.B) {
 				start = engine.VictoriaMetrics
 			}
 			e := start(b)
-			store, _ := open(b, b.TempDir(), remote.Options{Target: target(kind, e.URL), Window: 6 * 366 * 24 * time.Hour, QueueAge: 6 * 366 * 24 * time.Hour})
+			store, _ := open(b, b.TempDir(), remote.Options{
+				Target: target(kind, e.URL), Window: 6 * 366 * 24 * time.Hour, QueueAge: 6 * 366 * 24 * time.Hour,
+				Connections: 1,
+			}) // Prometheus takes nothing that is older than its window for late samples
 			to := time.Now().Truncate(24 * time.Hour)
 			from := to.AddDate(-5, 0, 0)
 			graphs := map[string]int{"one": 1, "four": 4}
