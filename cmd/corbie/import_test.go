@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,16 +15,6 @@ import (
 
 	"corbie/internal/testenv"
 )
-
-func rrdtool(tb testing.TB, args ...string) string {
-	tb.Helper()
-	testenv.Program(tb, "rrdtool")
-	out, err := exec.Command("rrdtool", args...).CombinedOutput()
-	if err != nil {
-		tb.Fatalf("rrdtool %v: %v\n%s", args, err, out)
-	}
-	return string(out)
-}
 
 // muninDB makes the dbdir of a Munin master that polled one host for three days, until now.
 func muninDB(t *testing.T, now int64) string {
@@ -45,12 +34,12 @@ func muninDB(t *testing.T, now int64) string {
 				args = append(args, "RRA:"+function+":0.5:"+rows)
 			}
 		}
-		rrdtool(t, args...)
+		testenv.RRDTool(t, args...)
 		args = []string{"update", path}
 		for at := now - 3*86400 + 300; at <= now; at += 300 {
 			args = append(args, fmt.Sprintf("%d:%d", at+at%7, at*int64(i+1)+at%1000))
 		}
-		rrdtool(t, args...)
+		testenv.RRDTool(t, args...)
 	}
 	datafile += "web;www1:multi.sub.gone.label no file\n"
 	testenv.WriteFile(t, filepath.Join(dir, "datafile"), datafile, 0o644)
@@ -89,7 +78,7 @@ func TestAnImportedMuninShowsWhatRrdtoolFetches(t *testing.T) {
 			}
 			path := filepath.Join(dbdir, "web", "www1-multi-sub-"+row[3]+"-"+kind+".rrd")
 			end := start.Unix() + step
-			fetched := rrdtool(t, "fetch", path, "AVERAGE", "-r", fmt.Sprint(step), "-s", fmt.Sprint(end-step), "-e", fmt.Sprint(end-step))
+			fetched := testenv.RRDTool(t, "fetch", path, "AVERAGE", "-r", fmt.Sprint(step), "-s", fmt.Sprint(end-step), "-e", fmt.Sprint(end-step))
 			got, err := strconv.ParseFloat(row[4], 64)
 			if err != nil {
 				t.Fatal(err)

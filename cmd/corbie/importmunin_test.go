@@ -40,24 +40,6 @@ while [ $at -le $now ]; do
 done
 `
 
-// fetchAll is what rrdtool says of a file at one resolution, by the end of each row.
-func fetchAll(t *testing.T, path, function string, step, from, to int64) map[int64]float64 {
-	t.Helper()
-	text := rrdtool(t, "fetch", path, function, "-r", strconv.FormatInt(step, 10), "-s", strconv.FormatInt(from, 10), "-e", strconv.FormatInt(to, 10))
-	all := make(map[int64]float64)
-	for line := range strings.Lines(text) {
-		at, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
-		end, err := strconv.ParseInt(at, 10, 64)
-		if !ok || err != nil {
-			continue
-		}
-		if v, err := strconv.ParseFloat(value, 64); err == nil && !math.IsNaN(v) {
-			all[end] = v
-		}
-	}
-	return all
-}
-
 // TestFilesOfMuninUpdateAreImportedRowByRow lets Debian's munin-update write RRD files of every type and two sets of sizes, imports them, and
 // compares every row with what rrdtool fetches.
 func TestFilesOfMuninUpdateAreImportedRowByRow(t *testing.T) {
@@ -93,7 +75,7 @@ func TestFilesOfMuninUpdateAreImportedRowByRow(t *testing.T) {
 			}
 			for _, kind := range []string{"GAUGE", "DERIVE", "COUNTER", "ABSOLUTE"} {
 				path := filepath.Join(dir, "lib", "web", "www1-"+graph+"-f"+kind+"-"+strings.ToLower(kind[:1])+".rrd")
-				want := fetchAll(t, path, "AVERAGE", step, from, to-1)
+				want := testenv.RRDFetch(t, path, "AVERAGE", time.Duration(step)*time.Second, from, to-1)
 				for _, row := range shown[1:] {
 					start, err := time.Parse(time.RFC3339, row[0])
 					if err != nil {

@@ -64,7 +64,7 @@ func fileOfYear(b *testing.B, path string, h *history, field int, archives ...st
 			args = append(args, "RRA:"+function+":0.5:"+a)
 		}
 	}
-	rrdtool(b, args...)
+	testenv.RRDTool(b, args...)
 	made := treeBytes(b, path)
 	_, value := storagetest.Mix(yearSeed, field)
 	const batch = 4000
@@ -72,12 +72,12 @@ func fileOfYear(b *testing.B, path string, h *history, field int, archives ...st
 	for t := h.r.From; t.Before(h.r.To); t = t.Add(yearStep) {
 		args = append(args, strconv.FormatInt(t.Unix(), 10)+":"+strconv.FormatFloat(value(t), 'g', -1, 64))
 		if len(args) == batch {
-			rrdtool(b, args...)
+			testenv.RRDTool(b, args...)
 			args = args[:2]
 		}
 	}
 	if len(args) > 2 {
-		rrdtool(b, args...)
+		testenv.RRDTool(b, args...)
 	}
 	if filled := treeBytes(b, path); filled != made {
 		b.Errorf("%s took %.0f bytes empty and takes %.0f", path, made, filled)
@@ -90,7 +90,7 @@ func compareFile(b *testing.B, path string, h *history, field int) {
 	b.Helper()
 	from, to := strconv.FormatInt(h.r.From.Unix(), 10), strconv.FormatInt(h.r.To.Unix(), 10)
 	stored := make(map[int64]float64)
-	for line := range strings.Lines(rrdtool(b, "fetch", path, "AVERAGE", "--start", from, "--end", to)) {
+	for line := range strings.Lines(testenv.RRDTool(b, "fetch", path, "AVERAGE", "--start", from, "--end", to)) {
 		at, text, found := strings.Cut(strings.TrimSpace(line), ": ")
 		t, err := strconv.ParseInt(at, 10, 64)
 		v, wrong := strconv.ParseFloat(text, 64)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,50 +16,6 @@ import (
 	"corbie/munin"
 	"corbie/storage/munindb"
 )
-
-// rrdtool runs the program and returns what it prints; os/exec has one owner in this project, and this is not it.
-func rrdtool(t *testing.T, args ...string) string {
-	t.Helper()
-	exe := testenv.Program(t, "rrdtool")
-	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	process, err := os.StartProcess(exe, append([]string{"rrdtool"}, args...), &os.ProcAttr{
-		Env: append(os.Environ(), "TZ=UTC", "LC_ALL=C"), Files: []*os.File{nil, out, os.Stderr}, Sys: &syscall.SysProcAttr{},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := process.Wait()
-	if err != nil || !state.Success() {
-		t.Fatalf("rrdtool %v: %v, %v", args, state, err)
-	}
-	text, err := os.ReadFile(out.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// fetched is what rrdtool says, by the end of each row.
-func fetched(t *testing.T, path, function string, size time.Duration, from, to int64) map[int64]float64 {
-	t.Helper()
-	text := rrdtool(t, "fetch", path, function, "-r", strconv.Itoa(int(size.Seconds())), "-s", strconv.FormatInt(from, 10), "-e", strconv.FormatInt(to, 10))
-	out := make(map[int64]float64)
-	for row := range strings.Lines(text) {
-		at, value, ok := strings.Cut(strings.TrimSpace(row), ": ")
-		sec, err := strconv.ParseInt(at, 10, 64)
-		if !ok || err != nil {
-			continue
-		}
-		if v, err := strconv.ParseFloat(value, 64); err == nil && !math.IsNaN(v) {
-			out[sec] = v
-		}
-	}
-	return out
-}
 
 // muninRRD makes a file as munin-update does, with some weeks of updates.
 func muninRRD(t *testing.T, kind munin.FieldType, step int, archives []string) (path string, last int64) {
@@ -74,7 +29,7 @@ func muninRRD(t *testing.T, kind munin.FieldType, step int, archives []string) (
 			args = append(args, "RRA:"+function+":0.5:"+a)
 		}
 	}
-	rrdtool(t, args...)
+	testenv.RRDTool(t, args...)
 	v := 0.0
 	var updates []string
 	for n := range 6000 {
@@ -93,11 +48,11 @@ func muninRRD(t *testing.T, kind munin.FieldType, step int, archives []string) (
 		}
 		updates = append(updates, strconv.FormatInt(start, 10)+":"+text)
 		if len(updates) == 1000 {
-			rrdtool(t, append([]string{"update", path}, updates...)...)
+			testenv.RRDTool(t, append([]string{"update", path}, updates...)...)
 			updates = nil
 		}
 	}
-	rrdtool(t, append([]string{"update", path}, updates...)...)
+	testenv.RRDTool(t, append([]string{"update", path}, updates...)...)
 	return path, start
 }
 
@@ -131,8 +86,8 @@ func TestEveryRowIsWhatRrdtoolFetches(t *testing.T) {
 				t.Fatalf("%s %s: no rows", c.kind, a.Size)
 			}
 			from, to := span.From/1000, span.To/1000-int64(a.Size.Seconds())
-			avg := fetched(t, path, "AVERAGE", a.Size, from, to)
-			least, most := fetched(t, path, "MIN", a.Size, from, to), fetched(t, path, "MAX", a.Size, from, to)
+			avg := testenv.RRDFetch(t, path, "AVERAGE", a.Size, from, to)
+			least, most := testenv.RRDFetch(t, path, "MIN", a.Size, from, to), testenv.RRDFetch(t, path, "MAX", a.Size, from, to)
 			if len(avg) != len(a.Buckets) {
 				t.Errorf("%s %s: %d rows, rrdtool has %d", c.kind, a.Size, len(a.Buckets), len(avg))
 			}
