@@ -162,7 +162,7 @@ func muninFigures(t *testing.T, args []string) (figures map[string]float64, end 
 		}
 		ask = append(ask, arg)
 	}
-	out := rrdtool(t, ask...)
+	out := testenv.RRDTool(t, ask...)
 	figures = make(map[string]float64)
 	for i, m := range regexp.MustCompile(`(?m)^print\[\d+\] = "(.*)"$`).FindAllStringSubmatch(out, -1) {
 		v, err := strconv.ParseFloat(m[1], 64)
