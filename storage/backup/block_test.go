@@ -143,5 +143,5 @@ func TestABlockComesBackOnlyWhereThatIsSafe(t *testing.T) {
 	for _, object := range objects {
 		damage(t, object)
 	}
-	refused(block, "its checksum is not the one")
+	refused(block, "checksum")
 }
