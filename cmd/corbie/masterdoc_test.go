@@ -40,15 +40,17 @@ func blocks(t *testing.T, path, language string) (commands, texts []string) {
 	return commands, texts
 }
 
-// words divides a command as a shell does, as far as the pages need it.
+// words divides a command as a shell does, as far as the pages need it: with quotes of both kinds around whole parts.
 func words(command string) []string {
 	var out []string
-	for i, part := range strings.Split(command, "'") {
-		if i%2 == 1 {
-			out = append(out, part)
-			continue
+	for rest := command; rest != ""; {
+		at := strings.IndexAny(rest, `'"`)
+		if at < 0 {
+			return append(out, strings.Fields(rest)...)
 		}
-		out = append(out, strings.Fields(part)...)
+		out = append(out, strings.Fields(rest[:at])...)
+		quoted, after, _ := strings.Cut(rest[at+1:], rest[at:at+1])
+		out, rest = append(out, quoted), after
 	}
 	return out
 }
