@@ -30,7 +30,8 @@ type Process struct {
 	err   error // how it ended, once done
 }
 
-// Start starts a program, called by name in messages. When the test ends it is killed, and its log shown if the test failed.
+// Start starts a program, called by name in messages. When the test ends it is killed, and its log shown if the test failed,
+// as it does where a program built with -race has logged a race.
 func Start(tb testing.TB, name string, cmd *exec.Cmd) *Process {
 	tb.Helper()
 	p := &Process{Cmd: cmd, name: name, more: make(chan struct{}, 1), done: make(chan struct{})}
@@ -48,6 +49,9 @@ func Start(tb testing.TB, name string, cmd *exec.Cmd) *Process {
 	}()
 	tb.Cleanup(func() {
 		p.Kill()
+		if strings.Contains(p.Log(), "WARNING: DATA RACE") {
+			tb.Errorf("the race detector has found something in %s", name)
+		}
 		if tb.Failed() {
 			tb.Logf("log of %s:\n%s", name, p.Log())
 		}
