@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"corbie/munin"
-
 	"go.yaml.in/yaml/v3"
+
+	"corbie/munin"
 )
 
 // Receiver is somebody to be told of problems, in one or several ways.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"corbie/munin"
-
 	"golang.org/x/net/http/httpguts"
+
+	"corbie/munin"
 )
 
 // Remote says where samples are sent by remote write.
