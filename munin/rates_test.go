@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func rateValues(source munin.Source, raw []munin.Point) []float64 {
 	return out
 }
 
-// fetch is what rrdtool makes of samples that lie on its steps.
+// fetch is what rrdtool makes of samples that lie on its steps, at the time of each of them.
 func fetch(t *testing.T, tool string, source munin.Source, raw []munin.Point) []float64 {
 	t.Helper()
 	bound := func(v float64, has bool) string {
@@ -42,13 +43,17 @@ func fetch(t *testing.T, tool string, source munin.Source, raw []munin.Point) []
 	}
 	file := filepath.Join(t.TempDir(), "r.rrd")
 	run(t, tool, "create", file, "--start", strconv.Itoa(rrdStart), "--step", strconv.Itoa(rrdStep),
-		"DS:v:"+source.Type.String()+":600:"+bound(source.Bounds.Low, source.Bounds.HasLow)+":"+bound(source.Bounds.High, source.Bounds.HasHigh),
-		"RRA:AVERAGE:0.5:1:"+strconv.Itoa(len(raw)+10))
+		"DS:v:"+source.Type.String()+":"+strconv.Itoa(int(source.Heartbeat.Seconds()))+":"+bound(source.Bounds.Low, source.Bounds.HasLow)+":"+bound(source.Bounds.High, source.Bounds.HasHigh),
+		"RRA:AVERAGE:0.5:1:"+strconv.Itoa(2*len(raw)+10))
 	args := []string{"update", file}
 	for _, p := range raw {
 		value := "U"
 		if !math.IsNaN(p.V) {
-			value = strconv.FormatFloat(p.V, 'f', -1, 64)
+			digits := -1
+			if p.V == math.Trunc(p.V) {
+				digits = 0 // the shortest text of a double near 2^64 is another integer
+			}
+			value = strconv.FormatFloat(p.V, 'f', digits, 64)
 		}
 		args = append(args, strconv.FormatInt(p.T/1000, 10)+":"+value)
 	}
@@ -79,51 +84,125 @@ func fetch(t *testing.T, tool string, source munin.Source, raw []munin.Point) []
 	return out
 }
 
-func TestRatesAreThoseOfRrdtool(t *testing.T) {
-	tool := testenv.Program(t, "rrdtool")
-	random := rand.New(rand.NewPCG(1, 2))
-	var gauge, counter, derive, absolute []float64
-	total, level := 0.0, 1e6 // rrdtool takes a change of sign for unknown
-	for i := range 200 {
-		if i%17 == 11 {
-			for _, list := range []*[]float64{&gauge, &counter, &derive, &absolute} {
-				*list = append(*list, math.NaN())
-			}
-			continue
+// thinned leaves samples out: of each 13 one, then two, then three in a row.
+func thinned(raw []munin.Point) []munin.Point {
+	var out []munin.Point
+	for i, p := range raw {
+		if k := i % 13; k != 2 && k != 5 && k != 6 && k < 9 || k == 12 {
+			out = append(out, p)
 		}
+	}
+	return out
+}
+
+// equalButWhereSaid puts what rrdtool says in place of our values where we mean to differ from it, and fails where we do not differ.
+func equalButWhereSaid(t *testing.T, source munin.Source, raw []munin.Point, got, want []float64) bool {
+	t.Helper()
+	adopt := func(i int, why string) {
+		if !math.IsNaN(got[i]) && !math.IsNaN(want[i]) {
+			t.Errorf("sample %d: %s should be unknown to one side, not %g and %g", i, why, got[i], want[i])
+		}
+		got[i] = want[i]
+	}
+	if source.Type == munin.Absolute {
+		adopt(0, "rrdtool knows when the file was made and so has a rate at once; a first sample alone says nothing")
+	}
+	for i := 1; i < len(raw); i++ {
+		late := raw[i].T-raw[i-1].T > source.Heartbeat.Milliseconds()
+		if late && source.Type == munin.Gauge {
+			adopt(i, "a gauge after a gap longer than the heartbeat")
+		}
+		if fall := raw[i-1].V - raw[i].V; source.Type == munin.Counter && !late && fall > 0 {
+			seconds := float64(raw[i].T-raw[i-1].T) / 1000
+			switch {
+			case !source.Bounds.HasHigh:
+				adopt(i, "a counter without max that falls")
+			case fall < 1<<32:
+				want[i] += 1 / seconds // rrdtool adds 2^32 - 1
+			case math.Abs(got[i]-want[i]) < 4097/seconds:
+				want[i] = got[i] // rrdtool reads the difference to 52 bits only
+			}
+		}
+	}
+	return sameAs(got, want)
+}
+
+// rawOfRates are 200 samples for each type, some of them unknown.
+func rawOfRates() map[string][]float64 {
+	random := rand.New(rand.NewPCG(1, 2))
+	raw := make(map[string][]float64)
+	total, level := 0.0, 1e6 // rrdtool takes a change of sign of a DERIVE for unknown
+	ticks, sway := 0.0, 0.0
+	wraps32, wraps64 := 0.0, 1<<64-100*(1<<28)*1.0
+	for i := range 200 {
 		total += float64(random.IntN(1_000_000))
 		level += float64(random.IntN(2000) - 1000)
-		gauge = append(gauge, math.Round(random.NormFloat64()*1e6)/1e3)
-		counter = append(counter, total)
-		derive = append(derive, level)
-		absolute = append(absolute, float64(random.IntN(100_000)))
+		ticks += random.Float64() * 1000
+		sway += random.NormFloat64() * 1000
+		wraps32 = math.Mod(wraps32+float64(random.IntN(300_000_000)), 1<<32)
+		wraps64 += (1 << 28) // of doubles near 2^64 there is one in 4096 integers
+		if wraps64 >= 1<<64 {
+			wraps64 -= 1 << 64
+		}
+		if i%50 == 41 { // a reboot
+			total, ticks, wraps32 = 17, .25, 17
+		}
+		for name, v := range map[string]float64{
+			"gauge": math.Round(random.NormFloat64()*1e6) / 1e3, "counter": total, "derive": level, "absolute": float64(random.IntN(100_000)),
+			"dcounter": ticks, "dderive": sway, "wraps at 32 bits": wraps32, "wraps at 64 bits": wraps64,
+		} {
+			if i%17 == 11 {
+				v = math.NaN()
+			}
+			raw[name] = append(raw[name], v)
+		}
 	}
+	return raw
+}
+
+func TestRatesAreThoseOfRrdtool(t *testing.T) {
+	tool := testenv.Program(t, "rrdtool")
 	low, both := munin.Bounds{HasLow: true}, munin.Bounds{Low: 0, High: 1500, HasLow: true, HasHigh: true}
+	upTo := func(most float64) munin.Bounds { return munin.Bounds{High: most, HasHigh: true} }
+	list := rawOfRates()
 	for _, c := range []struct {
-		name   string
+		raw    string
 		kind   munin.FieldType
 		bounds munin.Bounds
-		raw    []float64
 	}{
-		{"gauge", munin.Gauge, munin.Bounds{}, gauge},
-		{"gauge from 0", munin.Gauge, low, gauge},
-		{"gauge from 0 to 1500", munin.Gauge, both, gauge},
-		{"counter", munin.Counter, munin.Bounds{}, counter},
-		{"counter up to 1500", munin.Counter, both, counter},
-		{"derive", munin.Derive, munin.Bounds{}, derive},
-		{"derive from 0", munin.Derive, low, derive},
-		{"absolute", munin.Absolute, munin.Bounds{}, absolute},
-		{"absolute up to 300", munin.Absolute, munin.Bounds{High: 300, HasHigh: true}, absolute},
+		{"gauge", munin.Gauge, munin.Bounds{}},
+		{"gauge", munin.Gauge, low},
+		{"gauge", munin.Gauge, both},
+		{"counter", munin.Counter, munin.Bounds{}},
+		{"counter", munin.Counter, both},
+		{"wraps at 32 bits", munin.Counter, munin.Bounds{}},
+		{"wraps at 32 bits", munin.Counter, upTo(1e6)},
+		{"wraps at 32 bits", munin.Counter, munin.Bounds{Low: 1e5, High: 5e5, HasLow: true, HasHigh: true}},
+		{"wraps at 64 bits", munin.Counter, upTo(1e6)},
+		{"derive", munin.Derive, munin.Bounds{}},
+		{"derive", munin.Derive, low},
+		{"derive", munin.Derive, munin.Bounds{Low: -2, High: 1, HasLow: true, HasHigh: true}},
+		{"wraps at 32 bits", munin.Derive, low},
+		{"absolute", munin.Absolute, munin.Bounds{}},
+		{"absolute", munin.Absolute, upTo(300)},
+		{"dcounter", munin.DCounter, munin.Bounds{}},
+		{"dcounter", munin.DCounter, munin.Bounds{Low: .5, High: 2.5, HasLow: true, HasHigh: true}},
+		{"dcounter", munin.DDerive, low},
+		{"wraps at 32 bits", munin.DCounter, upTo(1e6)}, // a fractional counter never wraps
+		{"dderive", munin.DDerive, munin.Bounds{}},
+		{"dderive", munin.DDerive, low},
+		{"dderive", munin.DDerive, munin.Bounds{Low: -2.5, High: 1.5, HasLow: true, HasHigh: true}},
 	} {
-		source := munin.Source{Type: c.kind, Bounds: c.bounds, Heartbeat: 600 * time.Second}
-		raw := samples(c.raw...)
-		got, want := rateValues(source, raw), fetch(t, tool, source, raw)
-		if c.kind == munin.Absolute {
-			// rrdtool knows when the file was made and so has a rate at once; a first sample alone says nothing.
-			got, want = got[1:], want[1:]
-		}
-		if !sameAs(got, want) {
-			t.Errorf("%s\n gives %v\n want  %v", c.name, got, want)
+		whole := samples(list[c.raw]...)
+		for _, heartbeat := range []time.Duration{300 * time.Second, 600 * time.Second, 900 * time.Second} {
+			source := munin.Source{Type: c.kind, Bounds: c.bounds, Heartbeat: heartbeat}
+			for name, raw := range map[string][]munin.Point{"whole": whole, "with gaps": thinned(whole)} {
+				got, want := rateValues(source, raw), fetch(t, tool, source, raw)
+				known := slices.IndexFunc(want, func(v float64) bool { return !math.IsNaN(v) }) >= 0
+				if !equalButWhereSaid(t, source, raw, got, want) || !known {
+					t.Errorf("%s as %s in %+v, heartbeat %s, %s\n gives %v\n want  %v", c.raw, c.kind, c.bounds, heartbeat, name, got, want)
+				}
+			}
 		}
 	}
 }
