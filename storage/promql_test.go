@@ -72,10 +72,12 @@ func TestPromQLReadsHoursAndDaysWhereSamplesHaveGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]string{
-		`munin_visitors{rollup="avg"}`:                   "3",
-		`munin_temperature{rollup="max"}`:                "23",
-		`munin_temperature{rollup="min"}`:                "0",
-		`munin_temperature{rollup="count",field="rack"}`: "24",
+		`munin_visitors{rollup="avg"}`: "3",
+		// What a rule records has no hours and days, but its expression does.
+		`sum by (group) ({__name__=~"munin_vis.+",rollup="avg"})`: "3",
+		`munin_temperature{rollup="max"}`:                         "23",
+		`munin_temperature{rollup="min"}`:                         "0",
+		`munin_temperature{rollup="count",field="rack"}`:          "24",
 	} {
 		got := ask(t, s, sourceOf, query, munin.Range{From: now.AddDate(0, 0, -190), To: now.AddDate(0, 0, -1)}, 24*time.Hour)
 		for day := now.AddDate(0, 0, -190); day.Before(now.AddDate(0, 0, -1)); day = day.AddDate(0, 0, 1) {
@@ -119,9 +121,11 @@ func TestPromQLPutsOldAveragesOfGaugesBeforeTheSamples(t *testing.T) {
 	}
 	// The oldest samples go when the store is opened with a retention.
 	s = open(t, dir, storage.Options{Retention: 30 * 24 * time.Hour})
-	got := ask(t, s, sourceOf, "munin_temperature", munin.Range{From: now.AddDate(0, 0, -95), To: now.AddDate(0, 0, -1)}, 24*time.Hour)
-	if len(got) < 94 {
-		t.Errorf("%d of 95 days have a value", len(got))
+	for _, query := range []string{"munin_temperature", "avg by (graph) (munin_temperature)"} {
+		got := ask(t, s, sourceOf, query, munin.Range{From: now.AddDate(0, 0, -95), To: now.AddDate(0, 0, -1)}, 24*time.Hour)
+		if len(got) < 94 {
+			t.Errorf("%s: %d of 95 days have a value", query, len(got))
+		}
 	}
 	stat, err := s.Stat(t.Context())
 	if err != nil || stat.Oldest.Before(now.AddDate(0, 0, -99)) {
