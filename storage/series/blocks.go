@@ -2,19 +2,24 @@ package series
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
+	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 
 	"corbie/munin"
+	"corbie/storage/rollup"
 )
 
 // WriteBlocks writes readings of any age as finished blocks into the folder of a TSDB, past all the checks of Append:
@@ -25,7 +30,11 @@ func WriteBlocks(ctx context.Context, dir string, readings iter.Seq[munin.Readin
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("write blocks: %w", err)
 	}
-	w := blockWriter{dir: dir, start: math.MinInt64}
+	return writeBlocks(ctx, dir, maxBlock, readings)
+}
+
+func writeBlocks(ctx context.Context, dir string, size time.Duration, readings iter.Seq[munin.Reading]) error {
+	w := blockWriter{dir: dir, size: size.Milliseconds(), start: math.MinInt64}
 	for r := range readings {
 		if err := w.add(ctx, r); err != nil {
 			return errors.Join(fmt.Errorf("write blocks: %s at %s: %w", r.ID, r.Time(), err), w.discard())
@@ -37,6 +46,56 @@ func WriteBlocks(ctx context.Context, dir string, readings iter.Seq[munin.Readin
 	return nil
 }
 
+// writeLateBlocks is WriteBlocks for what goes on to come: in pieces of 8 hours, which are said to be of late samples. A start of the TSDB drops what the log
+// has before the end of any other block, and one that ends within 8 hours may be merged with one that lasts longer.
+func writeLateBlocks(ctx context.Context, dir string, readings iter.Seq[munin.Reading]) (err error) {
+	tmp := filepath.Join(dir, ulid.Make().String()+unfinishedSuffix)
+	if err := os.Mkdir(tmp, 0o750); err != nil {
+		return fmt.Errorf("write blocks: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	if err := writeBlocks(ctx, tmp, minBlock, readings); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(tmp)
+	for _, e := range entries {
+		if err == nil {
+			err = markLate(filepath.Join(tmp, e.Name()))
+		}
+		if err == nil {
+			err = os.Rename(filepath.Join(tmp, e.Name()), filepath.Join(dir, e.Name()))
+		}
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("write blocks: %w", err)
+	}
+	return nil
+}
+
+// markLate says of a block that nobody has opened yet that its samples came late.
+func markLate(block string) error {
+	path := filepath.Join(block, "meta.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var meta tsdb.BlockMeta
+	if err := json.Unmarshal(text, &meta); err != nil {
+		return err
+	}
+	meta.Compaction.SetOutOfOrder()
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return errors.Join(writeJSON(path, &meta), syncDir(block))
+}
+
+// unfinishedSuffix ends the names of folders that the TSDB removes when it is opened, where a block's name stands before it.
+const unfinishedSuffix = ".tmp-for-creation"
+
 // ref is where a block that is being written keeps a series.
 type ref struct {
 	ref    storage.SeriesRef
@@ -46,6 +105,7 @@ type ref struct {
 // blockWriter fills one block after the other.
 type blockWriter struct {
 	dir    string
+	size   int64 // of a block, in milliseconds
 	start  int64 // of the block being filled
 	block  *tsdb.BlockWriter
 	app    storage.AppenderV2
@@ -54,8 +114,7 @@ type blockWriter struct {
 }
 
 func (w *blockWriter) add(ctx context.Context, r munin.Reading) error {
-	size := maxBlock.Milliseconds()
-	start := r.T - ((r.T%size)+size)%size
+	start := rollup.Floor(r.T, w.size)
 	if w.block == nil || start != w.start {
 		if start < w.start {
 			return errors.New("older than the block before: sort the readings by time")
@@ -96,7 +155,7 @@ func (w *blockWriter) next(ctx context.Context, start int64) error {
 		return err
 	}
 	// Twice the size, because the writer takes only what is younger than half of it.
-	block, err := tsdb.NewBlockWriter(slog.New(slog.DiscardHandler), w.dir, 2*maxBlock.Milliseconds())
+	block, err := tsdb.NewBlockWriter(slog.New(slog.DiscardHandler), w.dir, 2*w.size)
 	if err != nil {
 		return err
 	}

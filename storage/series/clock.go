@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,10 +79,14 @@ func (db *DB) checkClock(ctx context.Context, now time.Time) error {
 // longer than what is in it.
 func (db *DB) newest(ctx context.Context, now time.Time) (int64, error) {
 	newest, ahead := db.tsdb.Head().MaxTime(), now.Add(wrongBy).UnixMilli()
+	blocks := db.tsdb.Blocks()
+	if slices.ContainsFunc(blocks, func(b *tsdb.Block) bool { return b.MaxTime() == newest }) {
+		newest = math.MinInt64 // A memory that had nothing in it when it was opened says that it begins and ends where the blocks end.
+	}
 	db.ends.mu.Lock()
 	defer db.ends.mu.Unlock()
 	known := make(map[ulid.ULID]int64)
-	for _, b := range db.tsdb.Blocks() {
+	for _, b := range blocks {
 		meta := b.Meta()
 		end := meta.MaxTime - 1
 		if end > ahead {
@@ -173,7 +178,7 @@ func (db *DB) leaveFuture(ctx context.Context, edge int64) (aside string, err er
 	blocks := db.tsdb.Blocks()
 	if from <= edge {
 		var failed error
-		err := WriteBlocks(ctx, db.dir, db.readings(ctx, rollup.Span{From: from, To: edge + 1}, &failed))
+		err := writeLateBlocks(ctx, db.dir, db.readings(ctx, rollup.Span{From: from, To: edge + 1}, &failed))
 		if err = errors.Join(err, failed); err != nil {
 			return "", err
 		}
@@ -218,9 +223,9 @@ func moveFuture(dir string, blocks []*tsdb.Block, edge int64) (aside string, err
 	return aside, nil
 }
 
-// readings are all samples of a span, in the order that WriteBlocks wants. Where they cannot be read, failed is set.
+// readings are all samples of a span, in the order that writeLateBlocks wants. Where they cannot be read, failed is set.
 func (db *DB) readings(ctx context.Context, span rollup.Span, failed *error) iter.Seq[munin.Reading] {
-	size := maxBlock.Milliseconds()
+	size := minBlock.Milliseconds()
 	return func(yield func(munin.Reading) bool) {
 		for from := span.From; from < span.To; {
 			to := min(rollup.Floor(from, size)+size, span.To)
