@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -192,7 +193,7 @@ func serveOn(t *testing.T, config string, listeners ...net.Listener) (*node.Serv
 	go func() { ended <- server.Run(ctx, listeners) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) { // A test may close a listener.
 			t.Errorf("the node ended with %v", err)
 		}
 	})
