@@ -113,7 +113,7 @@ func (s *Samples) rollUp(ctx context.Context, window rollup.Span, blocks []serie
 	if err != nil {
 		return err
 	}
-	old, err := s.tiers.carrier(ctx, window)
+	old, err := s.tiers.carrier(ctx, window, blocks)
 	if err != nil {
 		return err
 	}
@@ -155,6 +155,9 @@ func (s *Samples) rollUp(ctx context.Context, window rollup.Span, blocks []serie
 		return errors.Join(err, b.discard())
 	}
 	for _, w := range b.writers {
+		if old.took {
+			w.Carry()
+		}
 		if err := w.Commit(); err != nil {
 			return errors.Join(err, b.discard())
 		}
@@ -217,10 +220,12 @@ func (b *builder) add(ctx context.Context, id munin.SeriesID, points *series.Poi
 	}
 	rater := munin.NewRater(source)
 	within := false
+	b.old.begin()
 	for p, ok := points.Next(); ok; p, ok = points.Next() {
 		b.result.Samples++
 		v := rater.Next(p)
 		within = within || p.T >= b.window.From
+		b.old.sampled(p.T)
 		if v != v || p.T < b.window.From {
 			continue
 		}

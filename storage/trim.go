@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"corbie/munin"
 	"corbie/storage/rollup"
 	"corbie/storage/series"
@@ -269,27 +271,85 @@ func (t *tiers) mark(m *marks) error {
 type carrier struct {
 	marks *marks
 	tiers [][]*series.Side // parallel to tiers.all: those that overlap the window, the newest first
+	sizes []int64          // of the buckets, parallel to tiers
 	span  rollup.Span
 	ids   []munin.SeriesID // in the order of a SideWriter; those not yet written
+
+	// lost says that blocks of raw samples may have been set aside as damaged, of which there were rollups.
+	lost bool
+	took bool // buckets of lost samples
+	// Of the series being written, by the time at which they begin: the hours that have samples, and those that were taken over because they have none.
+	has, taken map[int64]bool
 }
 
-// carrier finds the series of a window of which raw samples were deleted.
-func (t *tiers) carrier(ctx context.Context, window rollup.Span) (*carrier, error) {
+const hourMillis = int64(time.Hour / time.Millisecond)
+
+// begin goes on to the next series.
+func (c *carrier) begin() {
+	clear(c.has)
+	clear(c.taken)
+}
+
+// sampled notes the time of a raw sample.
+func (c *carrier) sampled(at int64) {
+	if c.lost {
+		c.has[rollup.Floor(at, hourMillis)] = true
+	}
+}
+
+// lacks says whether the samples of an earlier bucket are not there any more, or not all of them.
+func (c *carrier) lacks(b rollup.Bucket, size int64) bool {
+	has := false
+	for at := b.Start; c.lost && at < b.Start+size; at += hourMillis {
+		if c.taken[at] {
+			return true
+		}
+		has = has || c.has[at]
+	}
+	return c.lost && !has
+}
+
+// lost says whether rollups that overlap a window were made of blocks that are gone without having been merged into those that are there. It may be
+// wrong where blocks were merged several times since.
+func (t *tiers) lost(window rollup.Span, blocks []series.Block) bool {
+	there := make(map[ulid.ULID]bool)
+	for _, b := range blocks {
+		there[b.Name] = true
+		for _, parent := range b.Parents {
+			there[parent] = true
+		}
+	}
+	for _, one := range t.all {
+		for _, side := range one.sides {
+			if side.Span().Overlaps(window) && (side.Carries || slices.ContainsFunc(side.Parents, func(name ulid.ULID) bool { return !there[name] })) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// carrier finds the series of a window of which raw samples were deleted or lost.
+func (t *tiers) carrier(ctx context.Context, window rollup.Span, blocks []series.Block) (*carrier, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	c := &carrier{marks: t.marks, span: window, tiers: make([][]*series.Side, len(t.all))}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(t.marks.Before)), func(at int64) bool { return at > window.From-trimReach.Milliseconds() }) {
+	c := &carrier{
+		marks: t.marks, span: window, tiers: make([][]*series.Side, len(t.all)),
+		lost: t.lost(window, blocks), has: make(map[int64]bool), taken: make(map[int64]bool),
+	}
+	if !c.lost && !slices.ContainsFunc(slices.Collect(maps.Values(t.marks.Before)), func(at int64) bool { return at > window.From-trimReach.Milliseconds() }) {
 		return c, nil
 	}
 	seen := make(map[munin.SeriesID]bool)
 	for i, one := range t.all {
+		c.sizes = append(c.sizes, one.size.Milliseconds())
 		for _, side := range one.sides {
 			if !side.Span().Overlaps(window) {
 				continue
 			}
 			c.tiers[i] = append(c.tiers[i], side)
 			err := side.Recipes(ctx, func(id munin.SeriesID, _ string) error {
-				if c.until(munin.Source{ID: id}) > window.From && !seen[id] {
+				if (c.lost || c.until(munin.Source{ID: id}) > window.From) && !seen[id] {
 					seen[id] = true
 					c.ids = append(c.ids, id)
 				}
@@ -317,14 +377,31 @@ func (c *carrier) until(source munin.Source) int64 {
 	return at
 }
 
-// join puts what earlier rollups of a tier have before what was made of samples.
+// pick leaves of earlier buckets those that cannot be made anew.
+func (c *carrier) pick(found []rollup.Bucket, until, size int64) []rollup.Bucket {
+	return slices.DeleteFunc(found, func(b rollup.Bucket) bool {
+		switch {
+		case b.Start < until:
+		case c.lacks(b, size):
+			c.took, c.taken[b.Start] = true, true
+		default:
+			return true
+		}
+		return false
+	})
+}
+
+// join puts what earlier rollups of a tier have before what was made of samples, and where samples were lost.
 func (c *carrier) join(ctx context.Context, tier int, source munin.Source, made []rollup.Bucket) ([]rollup.Bucket, error) {
-	until := c.until(source)
-	if until <= c.span.From {
+	until, to := c.until(source), c.span.To
+	if !c.lost {
+		to = min(until, to)
+	}
+	if to <= c.span.From {
 		return made, nil
 	}
 	var old []rollup.Bucket
-	left := []rollup.Span{{From: c.span.From, To: min(until, c.span.To)}}
+	left := []rollup.Span{{From: c.span.From, To: to}}
 	for _, side := range c.tiers[tier] {
 		var cut []rollup.Span
 		cut, left = rollup.Cut(left, side.Span())
@@ -333,7 +410,7 @@ func (c *carrier) join(ctx context.Context, tier int, source munin.Source, made 
 			if err != nil {
 				return nil, err
 			}
-			old = append(old, found...)
+			old = append(old, c.pick(found, until, c.sizes[tier])...)
 		}
 	}
 	if len(old) == 0 {

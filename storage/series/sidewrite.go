@@ -61,6 +61,8 @@ type SideMeta struct {
 	Parents []ulid.ULID `json:"parents"`
 	// Replaces is the block from which this one was written, with less in it; that one is not read any more.
 	Replaces ulid.ULID `json:"replaces,omitzero"`
+	// Carries says that some buckets are of samples that were lost: they were taken over from an earlier side block.
+	Carries bool `json:"carries,omitempty"`
 }
 
 // Span is the time that the buckets cover.
@@ -170,6 +172,9 @@ func (w *SideWriter) Add(id munin.SeriesID, recipe string, buckets []rollup.Buck
 func (w *SideWriter) AddEmpty(id munin.SeriesID, recipe string) error {
 	return w.Add(id, recipe, []rollup.Bucket{{Start: w.file.Rollup.From, Bucket: munin.Bucket{Count: noBuckets}}})
 }
+
+// Carry notes that some of the buckets were taken over from an earlier side block, since their samples were lost.
+func (w *SideWriter) Carry() { w.file.Rollup.Carries = true }
 
 // encode makes the chunks of one of the four.
 func (w *SideWriter) encode(aggregate int, buckets []rollup.Bucket) error {

@@ -21,6 +21,8 @@ import (
 type Block struct {
 	Name ulid.ULID // changes whenever what is in the block may have changed
 	Span rollup.Span
+	// Parents are the blocks that it was directly made of; none where it was made of samples from memory.
+	Parents []ulid.ULID
 }
 
 // Finished lists the finished blocks, oldest first, and the time before which nothing can change but by new blocks: nothing
@@ -41,6 +43,9 @@ func describe(blocks []*tsdb.Block) []Block {
 	for i, b := range blocks {
 		meta := b.Meta()
 		out[i] = Block{Name: meta.ULID, Span: rollup.Span{From: meta.MinTime, To: meta.MaxTime}}
+		for _, parent := range meta.Compaction.Parents {
+			out[i].Parents = append(out[i].Parents, parent.ULID)
+		}
 	}
 	return out
 }
