@@ -108,7 +108,7 @@ func (l *large) series() float64 { return float64(l.hosts * largeHostFields) }
 // fill stores the samples, then copies the folder as kill -9 leaves it, and closes the store.
 func (l *large) fill(b *testing.B, dir, crashed string) {
 	b.Helper()
-	s, err := storage.Open(dir, storage.Options{})
+	s, err := storage.Open(dir, storage.Options{Expect: largeSeries(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func (l *large) start(b *testing.B, name, dir string) {
 	runtime.GC()
 	debug.FreeOSMemory()
 	began, before := time.Now(), processor(b)
-	s, err := storage.Open(dir, storage.Options{})
+	s, err := storage.Open(dir, storage.Options{Expect: largeSeries(b)})
 	if err != nil {
 		b.Fatal(err)
 	}

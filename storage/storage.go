@@ -47,6 +47,8 @@ type Options struct {
 	Progress func(done, of int)
 	// LogFile is the size of a file of the log in bytes, a multiple of 32 kB; zero means 32 MB.
 	LogFile int
+	// Expect is about how many series there will be, for the store to be laid out for; zero: not known.
+	Expect int
 	// Logger is told about refused samples and damage; nil drops it.
 	Logger *slog.Logger
 	// Registerer takes the metrics of the sample store; may be nil.
@@ -55,7 +57,7 @@ type Options struct {
 
 func (o Options) series() series.Options {
 	return series.Options{
-		Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Progress: o.Progress, LogFile: o.LogFile, Logger: o.Logger, Registerer: o.Registerer,
+		Retention: o.Retention, MaxBytes: o.MaxBytes, Window: o.Window, Progress: o.Progress, LogFile: o.LogFile, Expect: o.Expect, Logger: o.Logger, Registerer: o.Registerer,
 	}
 }
 

@@ -35,6 +35,9 @@ type samples struct {
 	remote   *remote.Store    // nil: there is no engine
 }
 
+// valuesOfHost is how many values a host is expected to have: 20 plugins of 5 fields.
+const valuesOfHost = 100
+
 // openSamples opens what the configuration says.
 func openSamples(dir string, conf *config.Config, log *slog.Logger, registry prometheus.Registerer, early *starting) (*samples, error) {
 	s := &samples{}
@@ -51,7 +54,7 @@ func openSamples(dir string, conf *config.Config, log *slog.Logger, registry pro
 	}
 	s.embedded, err = storage.Open(dir, storage.Options{
 		Retention: conf.Retention.Raw, RetentionHour: conf.Retention.Hour, RetentionDay: conf.Retention.Day, MaxBytes: conf.Retention.Bytes,
-		Progress: early.tell, Logger: log, Registerer: registry,
+		Expect: valuesOfHost * len(conf.Hosts), Progress: early.tell, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

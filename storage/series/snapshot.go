@@ -28,8 +28,8 @@ import (
 // left the memory of the process. So this one begins where a file of the log begins, which is before all that it may lack, and holds
 // every sample that is in memory, in one chunk for each series: who finds it does not need the files of chunks, see useSnapshot.
 
-// SnapshotAfter is how many bytes of the log are read at a start without trouble: some 15 million samples, 4 seconds.
-const SnapshotAfter = 128 << 20
+// SnapshotAfter is how many bytes of the log are read at a start without trouble: some 30 million samples, 6 seconds.
+const SnapshotAfter = 256 << 20
 
 const (
 	// snapshotSeries and snapshotTombstones are the kinds of the records of series, and of the last one.
