@@ -160,9 +160,10 @@ func TestGrafanasDataSourceFindsWhatItAsksFor(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/-/healthy", "/-/ready"} {
-		if status, text := testenv.Get(t, master.url()+path); status != http.StatusOK {
-			t.Errorf("%s: %d %s", path, status, text)
-		}
+		testenv.Eventually(t, path+" is answered once a poll is over", func() bool {
+			status, _ := testenv.Get(t, master.url()+path)
+			return status == http.StatusOK
+		})
 	}
 	for _, path := range []string{"parse_query?query=1", "status/config", "status/tsdb", "nothing"} {
 		status, text := testenv.Get(t, master.url()+"/api/v1/"+path)
