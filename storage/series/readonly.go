@@ -58,7 +58,7 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 // the folder.
 func Freeze(dir string) (frozen string, release func() error, err error) {
 	removeScratch(dir)
-	for range 20 {
+	for range 200 {
 		if frozen, release, err = linkAll(dir); !errors.Is(err, errMoved) {
 			break
 		}
